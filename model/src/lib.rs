@@ -1,1 +1,30 @@
-//! placeholder
+//! The component tree of Bespoke, configs, and everything that follows from them.
+//!
+//! Text goes in, values come out: this crate knows no terminal, no ELF and no file system.
+
+mod check;
+mod config;
+mod decisions;
+mod declaration;
+mod diagnostics;
+mod effect;
+mod history;
+mod problem;
+mod reader;
+mod refusal;
+mod resolve;
+mod tree;
+mod value;
+
+pub use config::{Config, Program, SCHEMA};
+pub use decisions::{By, Decision, DecisionValue, Decisions};
+pub use declaration::Condition;
+pub use diagnostics::{Diagnostic, Diagnostics, Location, Severity, closest, did_you_mean};
+pub use effect::{Delta, Effect, Footprint, Measure, ParamChange};
+pub use history::History;
+pub use refusal::{Change, Fix, Reason, Refusal};
+pub use resolve::{Origin, Resolution};
+pub use tree::{
+    CapabilityId, Clause, Kind, Link, Node, NodeId, Param, ParamId, Rule, Source, Term, Tree, last_part,
+};
+pub use value::{ParamType, Value};

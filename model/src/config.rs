@@ -1,0 +1,434 @@
+//! A config: the file that holds what was decided, and nothing that follows from it.
+//!
+//! The text is kept as it was written. Every change edits the text in place, so comments and formatting survive, and the
+//! typed view is read from the text again, so the two cannot disagree.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+use toml_edit::{DocumentMut, Item as EditItem, Table, value as edit_value};
+
+use crate::decisions::Decision;
+use crate::diagnostics::{Diagnostic, Diagnostics, Location};
+use crate::reader::Reader;
+
+/// The version of the config format that this crate writes.
+pub const SCHEMA: i64 = 1;
+
+/// The program that the image runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// The program's file, relative to the config, or `demo:NAME`.
+    pub path: String,
+    /// Its arguments, without its own name.
+    pub args: Vec<String>,
+    /// Its environment, as `NAME=value`.
+    pub env: Vec<String>,
+    /// Its working directory; `/` when nothing is said.
+    pub cwd: Option<String>,
+    /// The user it believes to be, `uid` or `uid:gid`; root when nothing is said.
+    pub user: Option<String>,
+    /// The name of the machine.
+    pub hostname: Option<String>,
+}
+
+/// Of a key and of its value.
+type Spans = (Range<usize>, Range<usize>);
+
+#[derive(Clone, Debug, Default)]
+struct View {
+    schema: i64,
+    name: Option<String>,
+    extends: Option<String>,
+    program: Option<Program>,
+    files: BTreeMap<String, String>,
+    set: BTreeMap<String, Decision>,
+    fit: BTreeMap<String, Decision>,
+    /// Where things stand in the text, for messages: keyed `table.key`, the spans of key and value.
+    spans: BTreeMap<(&'static str, String), Spans>,
+}
+
+/// A config. `Display` (and so `to_string`) gives the text to save.
+#[derive(Clone, Debug)]
+pub struct Config {
+    file: String,
+    text: String,
+    doc: DocumentMut,
+    view: View,
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Config) -> bool {
+        self.text == other.text && self.file == other.file
+    }
+}
+
+impl Eq for Config {}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Config {
+    /// Reads a config. `file` is its name for messages. Ids are not checked here: see [`crate::Tree::check`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn parse(file: &str, text: &str) -> Result<Config, Diagnostics> {
+        let view = read(file, text).map_err(|problems| *problems)?;
+        let doc = text.parse::<DocumentMut>().map_err(|e| {
+            let message = e.message().trim().replace('\n', ", ");
+            Diagnostics(vec![Diagnostic::at(file, text, e.span().unwrap_or(0..0), message)])
+        })?;
+        Ok(Config { file: file.to_string(), text: text.to_string(), doc, view })
+    }
+
+    /// A config in which nothing is decided.
+    pub fn new(file: &str) -> Config {
+        Config::parse(file, "schema = 1\n").expect("a constant that is a config")
+    }
+
+    /// The file's name for messages.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The same config under another name.
+    #[must_use]
+    pub fn with_file(mut self, file: &str) -> Config {
+        self.file = file.to_string();
+        self
+    }
+
+    /// The version of the format that the file says it has.
+    pub fn schema(&self) -> i64 {
+        self.view.schema
+    }
+
+    /// The name of the config, when it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.view.name.as_deref()
+    }
+
+    /// What the config extends: `preset:NAME`, or a file relative to it.
+    pub fn extends(&self) -> Option<&str> {
+        self.view.extends.as_deref()
+    }
+
+    /// The program, when the config names one.
+    pub fn program(&self) -> Option<&Program> {
+        self.view.program.as_ref()
+    }
+
+    /// Files to pack: path in the guest to path on the host (relative to the config).
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.view.files
+    }
+
+    /// What the user pinned, in the order of ids.
+    pub fn set_entries(&self) -> impl Iterator<Item = (&str, &Decision)> {
+        self.view.set.iter().map(|(id, d)| (id.as_str(), d))
+    }
+
+    /// What fitting proposed, in the order of ids.
+    pub fn fit_entries(&self) -> impl Iterator<Item = (&str, &Decision)> {
+        self.view.fit.iter().map(|(id, d)| (id.as_str(), d))
+    }
+
+    /// What the user pinned for an id.
+    pub fn get(&self, id: &str) -> Option<&Decision> {
+        self.view.set.get(id)
+    }
+
+    /// What fitting proposed for an id.
+    pub fn get_fit(&self, id: &str) -> Option<&Decision> {
+        self.view.fit.get(id)
+    }
+
+    /// Pins an id, or takes the pin back.
+    pub fn set(&mut self, id: &str, decision: Option<Decision>) {
+        self.edit("set", id, decision);
+    }
+
+    /// Changes what fitting proposed for an id.
+    pub fn set_fit(&mut self, id: &str, decision: Option<Decision>) {
+        self.edit("fit", id, decision);
+    }
+
+    /// Forgets everything that fitting proposed.
+    pub fn clear_fit(&mut self) {
+        self.doc.remove("fit");
+        self.refresh();
+    }
+
+    /// Names what the config extends, or stops extending.
+    pub fn set_extends(&mut self, extends: Option<&str>) {
+        self.edit_root("extends", extends.map(Into::into));
+    }
+
+    /// Names the config.
+    pub fn set_name(&mut self, name: Option<&str>) {
+        self.edit_root("name", name.map(Into::into));
+    }
+
+    /// Replaces the program. Keys that do not change keep their formatting.
+    pub fn set_program(&mut self, program: &Program) {
+        let before = self.view.program.clone().unwrap_or_default();
+        let list = |items: &[String]| -> Option<toml_edit::Value> {
+            (!items.is_empty()).then(|| items.iter().map(String::as_str).collect::<toml_edit::Array>().into())
+        };
+        let text = |t: &Option<String>| t.as_deref().map(toml_edit::Value::from);
+        let wanted = [
+            ("path", before.path != program.path, Some(program.path.as_str().into())),
+            ("args", before.args != program.args, list(&program.args)),
+            ("env", before.env != program.env, list(&program.env)),
+            ("cwd", before.cwd != program.cwd, text(&program.cwd)),
+            ("user", before.user != program.user, text(&program.user)),
+            ("hostname", before.hostname != program.hostname, text(&program.hostname)),
+        ];
+        for (key, changed, to) in wanted {
+            if changed {
+                put(self.doc.as_table_mut(), "program", key, to, false);
+            }
+        }
+        self.refresh();
+    }
+
+    /// Packs a host file at a guest path, or no longer.
+    pub fn set_file(&mut self, guest: &str, host: Option<&str>) {
+        put(self.doc.as_table_mut(), "files", guest, host.map(Into::into), true);
+        self.refresh();
+    }
+
+    fn edit(&mut self, table: &'static str, id: &str, decision: Option<Decision>) {
+        let known = if table == "set" { self.view.set.get(id) } else { self.view.fit.get(id) };
+        if known == decision.as_ref() {
+            return; // an unchanged value keeps its spelling: 0x10 stays 0x10
+        }
+        let to = decision.map(|d| match d {
+            Decision::Bool(v) => toml_edit::Value::from(v),
+            Decision::Int(v) => v.into(),
+            Decision::Text(v) => v.into(),
+        });
+        put(self.doc.as_table_mut(), table, id, to, true);
+        self.refresh();
+    }
+
+    fn edit_root(&mut self, key: &str, to: Option<toml_edit::Value>) {
+        match to {
+            Some(v) => assign(self.doc.as_table_mut(), key, v),
+            None => drop(self.doc.remove(key)),
+        }
+        self.refresh();
+    }
+
+    fn refresh(&mut self) {
+        self.text = self.doc.to_string();
+        if let Ok(view) = read(&self.file, &self.text) {
+            self.view = view;
+        } else {
+            // Only typed values are put into a text that was valid, so this cannot be reached; were it reached, the
+            // text would still be what gets saved, and reading it again would report the problem.
+            debug_assert!(false, "an edit broke the config:\n{}", self.text);
+        }
+    }
+
+    /// The text as it would be saved.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the value decided for an id stands, `[set]` before `[fit]`.
+    pub fn location(&self, id: &str) -> Option<Location> {
+        let spans = &self.view.spans;
+        let found = spans.get(&("set", id.to_string())).or_else(|| spans.get(&("fit", id.to_string())));
+        found.map(|(_, value)| Location::new(&self.text, value.clone()))
+    }
+
+    /// A problem at an entry of a table (`set`, `fit`, `files`, `program`, or the empty name for the top), at its key or at its value.
+    pub fn problem_at(&self, table: &'static str, key: &str, at_value: bool, message: String) -> Diagnostic {
+        match self.view.spans.get(&(table, key.to_string())) {
+            Some((k, v)) => {
+                let span = if at_value { v.clone() } else { k.clone() };
+                Diagnostic::at(&self.file, &self.text, span, message)
+            }
+            None => Diagnostic::new(crate::Severity::Error, &self.file, message),
+        }
+    }
+}
+
+/// Changes a value and keeps what surrounds it: the comment behind it, the space before it.
+fn assign(table: &mut dyn toml_edit::TableLike, key: &str, mut to: toml_edit::Value) {
+    if let Some(EditItem::Value(old)) = table.get_mut(key) {
+        *to.decor_mut() = old.decor().clone();
+        *old = to;
+    } else {
+        table.insert(key, edit_value(to));
+    }
+}
+
+/// Changes an entry of a table, making the table when needed and removing it when the last entry goes.
+fn put(doc: &mut Table, table: &str, key: &str, to: Option<toml_edit::Value>, sorted: bool) {
+    let Some(to) = to else {
+        if let Some(entries) = doc.get_mut(table).and_then(EditItem::as_table_like_mut) {
+            entries.remove(key);
+        }
+        return;
+    };
+    let entries = doc.entry(table).or_insert_with(|| EditItem::Table(Table::new()));
+    let Some(entries) = entries.as_table_like_mut() else { return };
+    let was_sorted = entries.iter().map(|(k, _)| k).is_sorted();
+    let new = !entries.contains_key(key);
+    assign(entries, key, to);
+    // A file whose entries are in order is kept in order; one that a person arranged is left as they arranged it.
+    if sorted && new && was_sorted {
+        entries.sort_values();
+    }
+}
+
+fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
+    let (mut r, root) = Reader::new(file, text);
+    let mut view = View { schema: SCHEMA, ..View::default() };
+    r.only(&root, &["schema", "name", "extends", "program", "files", "set", "fit"], "a config");
+    for (key, span, item) in r.entries(&root) {
+        view.spans.insert(("", key.to_string()), (span, item.span()));
+    }
+    if let Some(item) = root.get("schema") {
+        match r.scalar(item, "schema") {
+            Some(crate::reader::Scalar::Int(n)) if n > SCHEMA => {
+                r.error(
+                    item.span(),
+                    format!("the config has schema {n}; this program knows up to {SCHEMA}"),
+                )
+                .hint = Some("it was written by a newer bespoke: use that one".into());
+            }
+            Some(crate::reader::Scalar::Int(n)) if n >= 1 => view.schema = n,
+            Some(_) => {
+                r.error(item.span(), "`schema` is a whole number, 1 or more");
+            }
+            None => {}
+        }
+    }
+    view.name = r.string(&root, "name").map(|(t, _)| t);
+    view.extends = match r.string(&root, "extends") {
+        Some((t, span)) if t.trim().is_empty() || t == "preset:" => {
+            r.error(span, "`extends` names nothing").hint =
+                Some("`preset:NAME`, or the path of a config".into());
+            None
+        }
+        other => other.map(|(t, _)| t),
+    };
+    if let Some(table) = r.table(&root, "program") {
+        r.only(table, &["path", "args", "env", "cwd", "user", "hostname"], "[program]");
+        for (key, span, item) in r.entries(table) {
+            view.spans.insert(("program", key.to_string()), (span, item.span()));
+        }
+        let path = match r.string(table, "path") {
+            Some((path, span)) => {
+                if path.is_empty() {
+                    r.error(span, "`path` is empty");
+                }
+                path
+            }
+            None => {
+                if let (false, Some((key, _))) =
+                    (table.contains_key("path"), root.iter().find(|(k, _)| k.get_ref() == "program"))
+                {
+                    r.error(key.span(), "[program] has no `path`").hint =
+                        Some("add `path = \"…\"`: the program's file, relative to this one".into());
+                }
+                String::new()
+            }
+        };
+        let args = texts(&mut r, table, "args");
+        let env = texts(&mut r, table, "env");
+        let cwd = r.string(table, "cwd");
+        for (entry, span) in &env {
+            if entry.find('=').is_none_or(|at| at == 0) {
+                r.error(span.clone(), format!("`{entry}` is not an environment entry")).hint =
+                    Some("write `NAME=value`".into());
+            }
+        }
+        if let Some((dir, span)) = &cwd
+            && !dir.starts_with('/')
+        {
+            r.error(span.clone(), format!("`{dir}` is not an absolute path")).hint =
+                Some("`cwd` is a path in the guest, from `/`".into());
+        }
+        let user = r.string(table, "user");
+        if let Some((user, span)) = &user {
+            let numbers = user.splitn(2, ':').all(|part| part.parse::<u32>().is_ok());
+            if !numbers {
+                r.error(span.clone(), format!("`{user}` is not a user")).hint =
+                    Some("write `uid` or `uid:gid`, in numbers: the guest has no user database".into());
+            }
+        }
+        let hostname = r.string(table, "hostname");
+        if let Some((name, span)) = &hostname {
+            let fits = (1..=64).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+            if !fits {
+                r.error(span.clone(), format!("`{name}` is not a host name")).hint =
+                    Some("1 to 64 letters, digits, hyphens and dots".into());
+            }
+        }
+        view.program = Some(Program {
+            path,
+            args: args.into_iter().map(|(t, _)| t).collect(),
+            env: env.into_iter().map(|(t, _)| t).collect(),
+            cwd: cwd.map(|(t, _)| t),
+            user: user.map(|(t, _)| t),
+            hostname: hostname.map(|(t, _)| t),
+        });
+    }
+    if let Some(table) = r.table(&root, "files") {
+        for (guest, span, item) in r.entries(table) {
+            view.spans.insert(("files", guest.to_string()), (span.clone(), item.span()));
+            let clean = guest.starts_with('/')
+                && guest.len() > 1
+                && guest[1..].split('/').all(|part| !matches!(part, "" | "." | ".."));
+            if !clean {
+                r.error(span, format!("`{guest}` is not a path in the guest")).hint =
+                    Some("absolute, without `.`, `..`, doubled or trailing slashes".into());
+            }
+            match item.get_ref().as_str() {
+                Some(host) if !host.is_empty() => {
+                    view.files.insert(guest.to_string(), host.to_string());
+                }
+                _ => {
+                    r.error(item.span(), "the host path must be a string that is not empty");
+                }
+            }
+        }
+    }
+    for name in ["set", "fit"] {
+        let Some(table) = r.table(&root, name) else { continue };
+        for (id, span, item) in r.entries(table) {
+            // An id without quotes is a nested table to TOML. It is the likeliest slip, so it gets its own message.
+            if item.get_ref().is_table() {
+                r.error(span, format!("`{id}` is a table")).hint =
+                    Some(format!("put ids in quotes: \"{id}.…\" = …"));
+                continue;
+            }
+            view.spans.insert((name, id.to_string()), (span, item.span()));
+            let Some(scalar) = r.scalar(item, id) else { continue };
+            let into = if name == "set" { &mut view.set } else { &mut view.fit };
+            into.insert(id.to_string(), scalar.into());
+        }
+    }
+    if r.problems.has_errors() { Err(Box::new(r.problems)) } else { Ok(view) }
+}
+
+fn texts(r: &mut Reader<'_>, table: &toml::de::DeTable<'_>, key: &str) -> Vec<(String, Range<usize>)> {
+    let found = r.strings(table, key);
+    for (text, span) in &found {
+        if text.contains('\0') {
+            r.error(span.clone(), format!("`{key}` cannot hold a NUL byte"));
+        }
+    }
+    found
+}
