@@ -1,0 +1,21 @@
+//! Linux' interface: how a program is loaded, and the families of system calls.
+pub mod clock;
+pub mod descriptors;
+pub mod directories;
+pub mod entropy;
+pub mod exec;
+pub mod exit;
+pub mod identity;
+pub mod limits;
+pub mod links;
+pub mod open;
+pub mod poll;
+pub mod process;
+pub mod random;
+pub mod read;
+pub mod stat;
+pub mod syscall;
+pub mod system;
+pub mod terminal;
+pub mod tls;
+pub mod write;

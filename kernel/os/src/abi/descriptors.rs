@@ -1,0 +1,55 @@
+//! `fcntl(2)`, `dup(2)`.
+
+use super::syscall::{Args, Handler};
+use crate::errno::{Errno, Result};
+use crate::fs::file;
+use linux_raw_sys::general::*;
+
+crate::register!("syscall": Handler = {
+    __NR_fcntl => fcntl,
+    __NR_dup => dup,
+    __NR_dup2 => dup2,
+    __NR_dup3 => dup3,
+});
+
+fn fcntl(args: &Args) -> Result<u64> {
+    /// What F_SETFL may change.
+    const SETTABLE: u32 = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
+    let [fd, command, argument, ..] = args.0;
+    let file = file::get(fd)?;
+    match command as u32 {
+        F_DUPFD | F_DUPFD_CLOEXEC if argument >= file::LIMIT as u64 => Err(Errno::EINVAL),
+        F_DUPFD => file::insert(file, false, argument as usize),
+        F_DUPFD_CLOEXEC => file::insert(file, true, argument as usize),
+        F_GETFD => Ok(u64::from(file::close_on_exec(fd, None)?)),
+        F_SETFD => file::close_on_exec(fd, Some(argument as u32 & FD_CLOEXEC != 0)).map(|_| 0),
+        F_GETFL => Ok(u64::from(file.flags.get() & !O_CLOEXEC)),
+        F_SETFL => {
+            file.flags.set(file.flags.get() & !SETTABLE | argument as u32 & SETTABLE);
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn dup(args: &Args) -> Result<u64> {
+    file::insert(file::get(args.0[0])?, false, 0)
+}
+
+fn dup2(args: &Args) -> Result<u64> {
+    let [old, new, ..] = args.0;
+    let file = file::get(old)?;
+    if old as u32 != new as u32 {
+        file::replace(new, file, false)?;
+    }
+    Ok(new as u32 as u64)
+}
+
+fn dup3(args: &Args) -> Result<u64> {
+    let [old, new, flags, ..] = args.0;
+    if old as u32 == new as u32 || flags as u32 & !O_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    file::replace(new, file::get(old)?, flags != 0)?;
+    Ok(new as u32 as u64)
+}

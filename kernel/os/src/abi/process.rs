@@ -1,0 +1,99 @@
+//! The process: what it is given at start, and where things lie in its address space.
+
+use crate::cell::KernelCell;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+crate::param! {
+    /// Bytes of the first thread's stack.
+    pub static STACK: u64 = "stack"
+}
+
+// Arguments given at boot: the monitor's command line, and the list to replace the configured ones in (argv[0] stays).
+crate::hook!(fn arguments() -> "arguments": fn(&'static [u8], &mut Vec<Vec<u8>>));
+// A number of pages to move things by, for address space randomisation.
+crate::hook!(fn randomisers() -> "randomise": fn() -> u64);
+
+/// What the program is started with.
+pub struct Process {
+    path: &'static CStr,
+    pub arguments: Vec<Vec<u8>>,
+    pub environment: Vec<Vec<u8>>,
+}
+
+static WORKING_DIRECTORY: KernelCell<Vec<u8>> = KernelCell::new(Vec::new());
+static PROGRAM: KernelCell<&'static [u8]> = KernelCell::new(&[]);
+static DATA_END: AtomicU64 = AtomicU64::new(0);
+
+impl Process {
+    pub fn path_bytes(&self) -> &'static [u8] {
+        self.path.to_bytes()
+    }
+
+    pub fn path(&self) -> &'static str {
+        self.path.to_str().unwrap_or("the program")
+    }
+}
+
+/// The process that the image was built for.
+pub fn from_image(command_line: &'static [u8]) -> Process {
+    let table = crate::table!("program");
+    let count = |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]) as usize;
+    let (argc, envc) = (count(0), count(4));
+    let mut rest = &table[8..];
+    let mut next = || {
+        let string = CStr::from_bytes_until_nul(rest).unwrap_or(c"");
+        rest = &rest[string.count_bytes() + 1..];
+        string
+    };
+    let path = next();
+    *WORKING_DIRECTORY.borrow() = next().to_bytes().to_vec();
+    *PROGRAM.borrow() = path.to_bytes();
+    let mut process = Process { path, arguments: Vec::new(), environment: Vec::new() };
+    process.arguments.extend((0..argc).map(|_| next().to_bytes().to_vec()));
+    process.environment.extend((0..envc).map(|_| next().to_bytes().to_vec()));
+    for source in arguments() {
+        (source.item)(command_line, &mut process.arguments);
+    }
+    process
+}
+
+/// The program's path in the root.
+pub fn program() -> &'static [u8] {
+    *PROGRAM.borrow()
+}
+
+pub fn working_directory() -> Vec<u8> {
+    WORKING_DIRECTORY.borrow().clone()
+}
+
+pub fn set_working_directory(path: Vec<u8>) {
+    *WORKING_DIRECTORY.borrow() = path;
+}
+
+/// A path seen from the working directory.
+pub fn absolute(path: Vec<u8>) -> Vec<u8> {
+    if path.first() == Some(&b'/') || path.is_empty() {
+        return path;
+    }
+    let mut joined = working_directory();
+    joined.push(b'/');
+    joined.extend_from_slice(&path);
+    joined
+}
+
+/// The end of the program's data, where the break starts.
+pub fn data_end() -> u64 {
+    DATA_END.load(Ordering::Relaxed)
+}
+
+pub fn set_data_end(end: u64) {
+    DATA_END.store(end, Ordering::Relaxed);
+}
+
+/// Bytes to move a mapping by: a whole number of pages, below 2^`bits` pages; zero without randomisation.
+pub fn random_offset(bits: u32) -> u64 {
+    let pages = randomisers().first().map_or(0, |entry| (entry.item)());
+    (pages & ((1 << bits) - 1)) * crate::memory::paging::PAGE
+}

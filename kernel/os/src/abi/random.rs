@@ -1,0 +1,41 @@
+//! `getrandom(2)`.
+
+use super::entropy;
+use super::syscall::{Args, Handler};
+use crate::cell::KernelCell;
+use crate::errno::{Errno, Result};
+use crate::memory::user;
+use linux_raw_sys::general::{__NR_getrandom, GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+crate::register!("syscall": Handler = { __NR_getrandom => getrandom });
+
+static GENERATOR: KernelCell<Option<ChaCha20Rng>> = KernelCell::new(None);
+
+/// Fills a buffer with random bytes.
+pub fn fill(bytes: &mut [u8]) {
+    let mut generator = GENERATOR.borrow();
+    let generator = generator.get_or_insert_with(|| {
+        let mut seed = [0u8; 32];
+        entropy::fill(&mut seed);
+        ChaCha20Rng::from_seed(seed)
+    });
+    generator.fill_bytes(bytes);
+}
+
+fn getrandom(args: &Args) -> Result<u64> {
+    let [to, count, flags, ..] = args.0;
+    if flags as u32 & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut chunk = [0u8; 256];
+    let mut done = 0;
+    while done < count {
+        let length = chunk.len().min((count - done) as usize);
+        fill(&mut chunk[..length]);
+        user::write_bytes(to + done, &chunk[..length])?;
+        done += length as u64;
+    }
+    Ok(count)
+}

@@ -1,0 +1,92 @@
+//! `read(2)`, `readv(2)`, `pread64(2)`, `lseek(2)`.
+
+use super::syscall::{Args, Handler};
+use crate::errno::{Errno, Result};
+use crate::fs::file::{self, Description};
+use crate::memory::user;
+use linux_raw_sys::general::*;
+
+crate::register!("syscall": Handler = {
+    __NR_read => read,
+    __NR_readv => readv,
+    __NR_pread64 => pread,
+    __NR_lseek => lseek,
+});
+
+/// Linux moves at most this many bytes at once (`read(2)`, notes).
+const MOST: u64 = 0x7fff_f000;
+
+fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
+    let file = file::get(fd)?;
+    if file.flags.get() & O_ACCMODE == O_WRONLY { Err(Errno::EBADF) } else { Ok(file) }
+}
+
+fn read_on(file: &Description, to: u64, count: u64) -> Result<u64> {
+    let position = file.position.get();
+    let done = file.read(to, count.min(MOST) as usize, position)? as u64;
+    if file.is_seekable() {
+        file.position.set(position + done);
+    }
+    Ok(done)
+}
+
+fn read(args: &Args) -> Result<u64> {
+    let [fd, to, count, ..] = args.0;
+    read_on(&*readable(fd)?, to, count)
+}
+
+fn readv(args: &Args) -> Result<u64> {
+    let [fd, vector, count, ..] = args.0;
+    let file = readable(fd)?;
+    if count > u64::from(UIO_MAXIOV) {
+        return Err(Errno::EINVAL);
+    }
+    let mut total = 0;
+    for index in 0..count {
+        let part: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
+        if part.iov_len == 0 {
+            continue;
+        }
+        match read_on(&file, part.iov_base as u64, part.iov_len) {
+            Ok(done) => {
+                total += done;
+                if done < part.iov_len {
+                    break;
+                }
+            }
+            Err(error) if total == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(total)
+}
+
+fn pread(args: &Args) -> Result<u64> {
+    let [fd, to, count, position, ..] = args.0;
+    let file = readable(fd)?;
+    if !file.is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    if (position as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(file.read(to, count.min(MOST) as usize, position)? as u64)
+}
+
+fn lseek(args: &Args) -> Result<u64> {
+    let [fd, offset, whence, ..] = args.0;
+    let file = file::get(fd)?;
+    if !file.is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    let base = match whence as u32 {
+        SEEK_SET => 0,
+        SEEK_CUR => file.position.get(),
+        SEEK_END => file.stat().size,
+        _ => return Err(Errno::EINVAL),
+    };
+    let position = (base as i64).checked_add(offset as i64).ok_or(Errno::EOVERFLOW)?;
+    let position = u64::try_from(position).map_err(|_| Errno::EINVAL)?;
+    file.position.set(position);
+    Ok(position)
+}

@@ -1,0 +1,47 @@
+//! `uname(2)`, `sysinfo(2)`.
+
+use super::syscall::{Args, Handler};
+use crate::errno::Result;
+use crate::memory::paging::PAGE;
+use crate::memory::{frames, user};
+use crate::sched::thread;
+use linux_raw_sys::general::{__NR_sysinfo, __NR_uname};
+use linux_raw_sys::system::{new_utsname, sysinfo};
+
+crate::register!("syscall": Handler = { __NR_uname => uname, __NR_sysinfo => system_information });
+
+crate::param! {
+    /// The node's name.
+    static HOSTNAME: &'static str = "hostname"
+}
+
+fn uname(args: &Args) -> Result<u64> {
+    fn field(text: &str) -> [i8; 65] {
+        let mut field = [0; 65];
+        for (to, from) in field[..64].iter_mut().zip(text.bytes()) {
+            *to = from as i8;
+        }
+        field
+    }
+    // The release is that of the Linux whose interface the calls follow; libraries refuse to run on much older ones.
+    let name = new_utsname {
+        sysname: field("Linux"),
+        nodename: field(HOSTNAME.get()),
+        release: field("6.1.0-bespoke"),
+        version: field("#1 Bespoke"),
+        machine: field("x86_64"),
+        domainname: field("(none)"),
+    };
+    user::write(args.0[0], &name).map(|()| 0)
+}
+
+fn system_information(args: &Args) -> Result<u64> {
+    let (free, total) = frames::counts();
+    // SAFETY: integers, for which zero is a value.
+    let mut info: sysinfo = unsafe { core::mem::zeroed() };
+    info.totalram = total as u64 * PAGE;
+    info.freeram = free as u64 * PAGE;
+    info.procs = thread::count() as u16;
+    info.mem_unit = 1;
+    user::write(args.0[0], &info).map(|()| 0)
+}

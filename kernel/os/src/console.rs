@@ -1,0 +1,3 @@
+//! Where text goes and comes from.
+pub mod output;
+pub mod print;

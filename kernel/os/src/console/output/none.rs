@@ -1,0 +1,9 @@
+//! No console at all.
+
+crate::member! {
+    fn write(_bytes: &[u8]) {}
+
+    fn read() -> Option<u8> {
+        None
+    }
+}

@@ -1,0 +1,22 @@
+//! `println!` for the kernel's own messages.
+
+use core::fmt;
+
+struct Console;
+
+impl fmt::Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        super::output::write(text.as_bytes());
+        Ok(())
+    }
+}
+
+pub fn print(arguments: fmt::Arguments<'_>) {
+    // The console cannot fail.
+    let _ = fmt::Write::write_fmt(&mut Console, arguments);
+}
+
+#[macro_export]
+macro_rules! println {
+    ($($arg:tt)*) => { $crate::console::print::print(format_args!("{}\n", format_args!($($arg)*))) };
+}

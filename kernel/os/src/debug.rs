@@ -1,0 +1,4 @@
+//! What tells a person what happens inside.
+pub mod fault;
+pub mod log;
+pub mod refused;

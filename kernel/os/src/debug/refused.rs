@@ -1,0 +1,36 @@
+//! Names what was left out when the program asks for it.
+
+use crate::cell::KernelCell;
+
+crate::register!("refused": fn(u64) = { 10 => tell });
+
+/// A bit for each number that was told about.
+static TOLD: KernelCell<[u64; 8]> = KernelCell::new([0; 8]);
+
+/// The component that is off and would have served a call, from the composer's table.
+fn component(number: u64) -> Option<&'static str> {
+    let mut table = crate::table!("refused.syscall");
+    while let Some((&length, rest)) = table.split_first() {
+        let (id, rest) = rest.split_at_checked(usize::from(length))?;
+        let (count, rest) = rest.split_first_chunk::<2>()?;
+        let (numbers, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*count)) * 2)?;
+        if numbers.chunks_exact(2).any(|pair| u64::from(u16::from_le_bytes([pair[0], pair[1]])) == number) {
+            return core::str::from_utf8(id).ok();
+        }
+        table = rest;
+    }
+    None
+}
+
+fn tell(number: u64) {
+    if let Some(word) = TOLD.borrow().get_mut(number as usize / 64) {
+        if *word & 1 << (number % 64) != 0 {
+            return;
+        }
+        *word |= 1 << (number % 64);
+    }
+    match component(number) {
+        Some(id) => crate::println!("bespoke: system call {number} answered ENOSYS: {id} is off"),
+        None => crate::println!("bespoke: system call {number} answered ENOSYS: no component serves it"),
+    }
+}

@@ -1,0 +1,77 @@
+//! The local APIC's timer (Intel SDM vol. 3A, chapter 12), in one-shot mode. Set up at the first sleep.
+
+use crate::driver::tsc;
+use crate::memory::paging;
+use crate::sched::trap::FIRST_INTERRUPT;
+use core::sync::atomic::{AtomicU64, Ordering};
+use x86_64::registers::model_specific::Msr;
+
+const VECTOR: u64 = FIRST_INTERRUPT;
+const SPURIOUS: u64 = FIRST_INTERRUPT + 15;
+
+crate::register!("sleep": fn(u64) = { 10 => sleep });
+crate::register!("interrupt": fn() = { VECTOR => expired });
+
+/// Where the registers are mapped; zero before the first sleep.
+static BASE: AtomicU64 = AtomicU64::new(0);
+/// Timer ticks per nanosecond as a fixed-point fraction of 2^32.
+static SCALE: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Register {
+    EndOfInterrupt = 0xb0,
+    Spurious = 0xf0,
+    Timer = 0x320,
+    InitialCount = 0x380,
+    CurrentCount = 0x390,
+    Divide = 0x3e0,
+}
+
+fn write(register: Register, value: u32) {
+    // SAFETY: a register of the local APIC, mapped by `set_up`.
+    unsafe { ((BASE.load(Ordering::Relaxed) + register as u64) as *mut u32).write_volatile(value) }
+}
+
+fn read(register: Register) -> u32 {
+    // SAFETY: as above.
+    unsafe { ((BASE.load(Ordering::Relaxed) + register as u64) as *const u32).read_volatile() }
+}
+
+fn set_up() {
+    const APIC_BASE: u32 = 0x1b;
+    const DIVIDE_BY_16: u32 = 0b0011;
+    const CALIBRATION: u64 = 1_000_000;
+    // SAFETY: every x86-64 processor has the register.
+    let base = unsafe { Msr::new(APIC_BASE).read() } & 0x000f_ffff_ffff_f000;
+    BASE.store(paging::map_device(base & !(paging::HUGE_PAGE - 1)) + base % paging::HUGE_PAGE, Ordering::Relaxed);
+    write(Register::Spurious, 1 << 8 | SPURIOUS as u32);
+    write(Register::Divide, DIVIDE_BY_16);
+    write(Register::Timer, 1 << 16 | VECTOR as u32);
+    write(Register::InitialCount, u32::MAX);
+    let start = tsc::now();
+    let mut elapsed = 0;
+    while elapsed < CALIBRATION {
+        elapsed = tsc::now() - start;
+    }
+    let ticks = u64::from(u32::MAX - read(Register::CurrentCount));
+    SCALE.store((ticks << 32) / elapsed, Ordering::Relaxed);
+    write(Register::Timer, VECTOR as u32);
+}
+
+/// Halts until an interrupt, at most `nanoseconds`.
+fn sleep(nanoseconds: u64) {
+    if BASE.load(Ordering::Relaxed) == 0 {
+        set_up();
+        return; // time has passed: let the caller look again
+    }
+    let ticks = (u128::from(nanoseconds) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32;
+    write(Register::InitialCount, u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
+    x86_64::instructions::interrupts::enable_and_hlt();
+    x86_64::instructions::interrupts::disable();
+    write(Register::InitialCount, 0);
+}
+
+fn expired() {
+    write(Register::EndOfInterrupt, 0);
+}

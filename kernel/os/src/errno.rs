@@ -1,0 +1,20 @@
+//! Linux' errors, as the calls return them.
+
+/// An error number of Linux (`errno(3)`), positive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub u16);
+
+pub type Result<T> = core::result::Result<T, Errno>;
+
+macro_rules! errnos {
+    ($($name:ident),+ $(,)?) => {
+        impl Errno {
+            $(pub const $name: Self = Self(linux_raw_sys::errno::$name as u16);)+
+        }
+    };
+}
+
+errnos!(
+    E2BIG, EACCES, EAGAIN, EBADF, EEXIST, EFAULT, EINTR, EINVAL, EIO, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENODEV, ENOENT, ENOEXEC,
+    ENOMEM, ENOSYS, ENOTDIR, ENOTTY, ENXIO, EPERM, EROFS, ERANGE, ESPIPE, ESRCH, ETIMEDOUT, EOVERFLOW, EOPNOTSUPP, ECHILD,
+);

@@ -1,0 +1,5 @@
+//! Files.
+pub mod file;
+pub mod null;
+pub mod root;
+pub mod stdio;

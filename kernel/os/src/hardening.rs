@@ -1,0 +1,5 @@
+//! What makes mistakes harder to exploit.
+pub mod aslr;
+pub mod isolation;
+pub mod smap;
+pub mod wx;

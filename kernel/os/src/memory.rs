@@ -1,0 +1,10 @@
+//! Physical frames, the kernel's heap, page tables and the program's address space.
+pub mod advice;
+pub mod brk;
+pub mod frames;
+pub mod heap;
+pub mod mmap;
+pub mod paging;
+pub mod protect;
+pub mod space;
+pub mod user;

@@ -1,0 +1,27 @@
+//! The `talc` allocator.
+
+use crate::cell::KernelCell;
+use core::alloc::Layout;
+use core::ptr::{NonNull, null_mut};
+use talc::base::Talc;
+use talc::base::binning::DefaultBinning;
+use talc::source::Manual;
+
+static TALC: KernelCell<Talc<Manual, DefaultBinning>> = KernelCell::new(Talc::new(Manual));
+
+crate::member! {
+    fn allocate(layout: Layout) -> *mut u8 {
+        // SAFETY: Rust's allocation functions never ask for zero bytes.
+        unsafe { TALC.borrow().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    fn deallocate(block: *mut u8, layout: Layout) {
+        // SAFETY: the caller gives back what `allocate` returned for this layout.
+        unsafe { TALC.borrow().deallocate(block, layout) }
+    }
+
+    fn add(start: *mut u8, size: usize) {
+        // SAFETY: frames that the heap has just taken.
+        unsafe { TALC.borrow().claim(start, size) };
+    }
+}

@@ -1,0 +1,255 @@
+//! The program's address space: areas, and the pages that faults bring in.
+
+use super::frames;
+use super::paging::{self, Entry, OWNED, PAGE, USER_END, phys_to_virt};
+use crate::cell::KernelCell;
+use crate::errno::{Errno, Result};
+use crate::hardening::isolation;
+use alloc::vec::Vec;
+use x86_64::structures::paging::page_table::PageTableFlags as Flags;
+
+bitflags::bitflags! {
+    /// What a program may do with an area; the values are Linux' PROT_*.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub struct Rights: u32 {
+        const READ = linux_raw_sys::general::PROT_READ;
+        const WRITE = linux_raw_sys::general::PROT_WRITE;
+        const EXECUTE = linux_raw_sys::general::PROT_EXEC;
+    }
+}
+
+/// What an area shows before it is written to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Backing {
+    Zeroes,
+    /// Bytes of the image: the physical address (congruent to the area's start modulo a page) that belongs to the area's start, and how many bytes are there. Zeroes follow.
+    Image { start: u64, bytes: u64 },
+}
+
+impl Backing {
+    /// The backing of the part of an area that starts `offset` further on.
+    fn skip(self, offset: u64) -> Self {
+        match self {
+            Self::Image { start, bytes } if bytes > offset => Self::Image { start: start + offset, bytes: bytes - offset },
+            _ => Self::Zeroes,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Area {
+    start: u64,
+    end: u64,
+    rights: Rights,
+    backing: Backing,
+}
+
+/// Why an access cannot be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is mapped there.
+    Unmapped,
+    /// The area does not allow it.
+    Forbidden,
+    /// No memory is left to bring the page in.
+    OutOfMemory,
+}
+
+/// Areas by address, disjoint.
+static AREAS: KernelCell<Vec<Area>> = KernelCell::new(Vec::new());
+
+/// Index of the first area that ends above `address`.
+fn position(areas: &[Area], address: u64) -> usize {
+    areas.partition_point(|area| area.end <= address)
+}
+
+/// Splits areas so that none crosses `address`.
+fn split(areas: &mut Vec<Area>, address: u64) {
+    let index = position(areas, address);
+    if let Some(area) = areas.get_mut(index)
+        && area.start < address
+    {
+        let rest = Area { start: address, backing: area.backing.skip(address - area.start), ..*area };
+        area.end = address;
+        areas.insert(index + 1, rest);
+    }
+}
+
+/// The areas between two addresses, after splitting at both.
+fn isolate(areas: &mut Vec<Area>, start: u64, end: u64) -> core::ops::Range<usize> {
+    split(areas, start);
+    split(areas, end);
+    position(areas, start)..areas.partition_point(|area| area.start < end)
+}
+
+/// Joins neighbours of zeroes with equal rights around an index.
+fn join(areas: &mut Vec<Area>, index: usize) {
+    for index in [index + 1, index] {
+        if index == 0 || index >= areas.len() {
+            continue;
+        }
+        let (before, after) = (areas[index - 1], areas[index]);
+        let alike = before.rights == after.rights && before.backing == Backing::Zeroes && after.backing == Backing::Zeroes;
+        if alike && before.end == after.start {
+            areas[index - 1].end = after.end;
+            areas.remove(index);
+        }
+    }
+}
+
+fn drop_pages(start: u64, end: u64) {
+    paging::update(start, end, |entry| {
+        if entry.flags().contains(OWNED) {
+            frames::free(entry.frame());
+        }
+        None
+    });
+}
+
+/// Maps an area in place of whatever was there. Addresses are page-aligned.
+pub fn map(start: u64, length: u64, rights: Rights, backing: Backing) -> Result<()> {
+    let end = start.checked_add(length).filter(|&end| end <= USER_END && length > 0).ok_or(Errno::ENOMEM)?;
+    let mut areas = AREAS.borrow();
+    let range = isolate(&mut areas, start, end);
+    if !range.is_empty() {
+        drop_pages(start, end);
+    }
+    let index = range.start;
+    areas.splice(range, [Area { start, end, rights, backing }]);
+    join(&mut areas, index);
+    Ok(())
+}
+
+/// Unmaps whatever is between two page-aligned addresses.
+pub fn unmap(start: u64, length: u64) -> Result<()> {
+    let end = start.checked_add(length).filter(|&end| end <= USER_END && length > 0).ok_or(Errno::EINVAL)?;
+    let mut areas = AREAS.borrow();
+    let range = isolate(&mut areas, start, end);
+    if !range.is_empty() {
+        drop_pages(start, end);
+        areas.drain(range);
+    }
+    Ok(())
+}
+
+/// Whether nothing is mapped between two addresses.
+pub fn is_free(start: u64, length: u64) -> bool {
+    let areas = AREAS.borrow();
+    areas.get(position(&areas, start)).is_none_or(|area| area.start >= start + length)
+}
+
+/// The highest gap of `length` bytes that ends at or below `limit`.
+pub fn find_gap(length: u64, limit: u64) -> Option<u64> {
+    /// The lowest address that a program may map (`vm.mmap_min_addr`).
+    const LOWEST: u64 = 0x10000;
+    let areas = AREAS.borrow();
+    let mut end = limit;
+    let mut index = areas.partition_point(|area| area.start < limit);
+    loop {
+        let below = if index == 0 { LOWEST } else { areas[index - 1].end };
+        if end >= below && end - below >= length {
+            return Some(end - length);
+        }
+        if index == 0 {
+            return None;
+        }
+        index -= 1;
+        end = areas[index].start.min(limit);
+    }
+}
+
+/// Whether every address between two is mapped.
+fn is_covered(areas: &[Area], start: u64, end: u64) -> bool {
+    let mut at = start;
+    for area in &areas[position(areas, start)..] {
+        if area.start > at {
+            return false;
+        }
+        at = area.end;
+        if at >= end {
+            return true;
+        }
+    }
+    at >= end
+}
+
+/// Changes the rights of all areas between two page-aligned addresses; ENOMEM if there is a hole (`mprotect(2)`).
+pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
+    let end = start.checked_add(length).filter(|&end| end <= USER_END).ok_or(Errno::ENOMEM)?;
+    let mut areas = AREAS.borrow();
+    if !is_covered(&areas, start, end) {
+        return Err(Errno::ENOMEM);
+    }
+    let range = isolate(&mut areas, start, end);
+    for area in &mut areas[range.clone()] {
+        area.rights = rights;
+    }
+    join(&mut areas, range.end);
+    join(&mut areas, range.start);
+    paging::update(start, end, |entry| Some(Entry::new(entry.frame(), page_flags(rights, entry.flags().contains(OWNED)))));
+    Ok(())
+}
+
+/// Drops the contents of the pages between two addresses; they read as the backing again (`MADV_DONTNEED`).
+pub fn discard(start: u64, length: u64) -> Result<()> {
+    let end = start.checked_add(length).filter(|&end| end <= USER_END).ok_or(Errno::ENOMEM)?;
+    if !is_covered(&AREAS.borrow(), start, end) {
+        return Err(Errno::ENOMEM);
+    }
+    drop_pages(start, end);
+    Ok(())
+}
+
+/// Flags of a page. A frame of the image is never writable: the first write copies it. Without rights a page is absent, but
+/// keeps its frame and so what it holds.
+fn page_flags(rights: Rights, owned: bool) -> Flags {
+    let mut flags = if rights.is_empty() { Flags::empty() } else { isolation::page_flags() };
+    if owned {
+        flags |= OWNED;
+        if rights.contains(Rights::WRITE) {
+            flags |= Flags::WRITABLE;
+        }
+    }
+    if !rights.contains(Rights::EXECUTE) {
+        flags |= Flags::NO_EXECUTE;
+    }
+    flags
+}
+
+/// Brings in the page that an access of this kind (READ, WRITE or EXECUTE) faulted on.
+pub fn fault(address: u64, access: Rights) -> core::result::Result<(), Fault> {
+    let areas = AREAS.borrow();
+    let area = *areas.get(position(&areas, address)).filter(|area| area.start <= address).ok_or(Fault::Unmapped)?;
+    // As on x86 under Linux, a page that may be written or executed may be read.
+    let readable = if area.rights.is_empty() { Rights::empty() } else { Rights::READ };
+    if !(area.rights | readable).contains(access) {
+        return Err(Fault::Forbidden);
+    }
+    let page = address & !(PAGE - 1);
+    let offset = page - area.start;
+    let present = paging::get(page);
+    if let Some(entry) = present
+        && (entry.flags().contains(OWNED) || access != Rights::WRITE)
+    {
+        // Only the rights were stale.
+        return paging::set(page, Entry::new(entry.frame(), page_flags(area.rights, entry.flags().contains(OWNED)))).ok_or(Fault::OutOfMemory);
+    }
+    let (source, bytes) = match area.backing.skip(offset) {
+        Backing::Image { start, bytes } => (start, bytes.min(PAGE)),
+        Backing::Zeroes => (0, 0),
+    };
+    if bytes == PAGE && access != Rights::WRITE && source.is_multiple_of(PAGE) {
+        return paging::set(page, Entry::new(source, page_flags(area.rights, false))).ok_or(Fault::OutOfMemory);
+    }
+    let frame = frames::allocate().ok_or(Fault::OutOfMemory)?;
+    let target = phys_to_virt(frame) as *mut u8;
+    // SAFETY: a frame of our own, and bytes of the image, which the direct mapping covers.
+    unsafe {
+        core::ptr::copy_nonoverlapping(phys_to_virt(source) as *const u8, target, bytes as usize);
+        core::ptr::write_bytes(target.add(bytes as usize), 0, (PAGE - bytes) as usize);
+    }
+    paging::set(page, Entry::new(frame, page_flags(area.rights, true))).ok_or_else(|| {
+        frames::free(frame);
+        Fault::OutOfMemory
+    })
+}

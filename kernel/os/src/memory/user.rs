@@ -1,0 +1,139 @@
+//! Access to the program's memory.
+//!
+//! One routine touches it. When its copy instruction faults for good, the page-fault handler moves on behind it, and the rest is
+//! reported as not copied.
+
+use super::paging::USER_END;
+use crate::errno::{Errno, Result};
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use core::sync::atomic::AtomicBool;
+
+/// Set where the processor denies the kernel the program's pages unless it says so (SMAP).
+pub static SMAP: AtomicBool = AtomicBool::new(false);
+
+/// Copies bytes and returns how many were left over when a fault stopped it.
+#[unsafe(naked)]
+unsafe extern "C" fn copy(to: u64, from: u64, count: usize) -> usize {
+    core::arch::naked_asm!(
+        "mov rcx, rdx",
+        "cmp byte ptr [rip + {smap}], 0",
+        "jne 2f",
+        "rep movsb",
+        "mov rax, rcx",
+        "ret",
+        "2:",
+        "stac",
+        "rep movsb",
+        "clac",
+        "mov rax, rcx",
+        "ret",
+        smap = sym SMAP,
+    )
+}
+
+/// If `rip` is at a copy instruction: where to go on after a fault there.
+pub fn resume_after_fault(rip: u64) -> Option<u64> {
+    let start = copy as *const () as u64;
+    // `rep movsb` is f3 a4; the routine is 64 bytes at most.
+    if !(start..start + 64).contains(&rip) {
+        return None;
+    }
+    // SAFETY: kernel text.
+    let instruction = unsafe { core::ptr::read_unaligned(rip as *const [u8; 2]) };
+    (instruction == [0xf3, 0xa4]).then_some(rip + 2)
+}
+
+fn check(address: u64, length: usize) -> Result<()> {
+    match address.checked_add(length as u64) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
+/// Copies from the program.
+pub fn read_bytes(address: u64, into: &mut [u8]) -> Result<()> {
+    check(address, into.len())?;
+    // SAFETY: within the program's half; faults are resumed.
+    match unsafe { copy(into.as_mut_ptr() as u64, address, into.len()) } {
+        0 => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
+/// Copies to the program.
+pub fn write_bytes(address: u64, from: &[u8]) -> Result<()> {
+    check(address, from.len())?;
+    // SAFETY: within the program's half; faults are resumed.
+    match unsafe { copy(address, from.as_ptr() as u64, from.len()) } {
+        0 => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
+/// Types that any bytes are a value of, without padding that could tell the program something.
+///
+/// # Safety
+/// Implemented for plain old data only.
+pub unsafe trait Plain {}
+
+macro_rules! plain {
+    ($($ty:ty),+ $(,)?) => { $(
+        // SAFETY: integers and C structures of integers.
+        unsafe impl Plain for $ty {}
+    )+ };
+}
+
+plain!(
+    u8, u16, u32, i32, u64, i64,
+    linux_raw_sys::general::__kernel_timespec,
+    linux_raw_sys::general::__kernel_old_timeval,
+    linux_raw_sys::general::iovec,
+    linux_raw_sys::general::pollfd,
+    linux_raw_sys::general::rlimit64,
+    linux_raw_sys::general::stat,
+    linux_raw_sys::general::statx,
+    linux_raw_sys::system::new_utsname,
+    linux_raw_sys::system::sysinfo,
+);
+// SAFETY: an array of plain values.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
+/// Reads a value from the program.
+pub fn read<T: Plain>(address: u64) -> Result<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: the value's own bytes; any bytes are a value of it.
+    unsafe {
+        read_bytes(address, core::slice::from_raw_parts_mut(value.as_mut_ptr().cast(), size_of::<T>()))?;
+        Ok(value.assume_init())
+    }
+}
+
+/// Writes a value to the program.
+pub fn write<T: Plain>(address: u64, value: &T) -> Result<()> {
+    // SAFETY: the value's own bytes.
+    write_bytes(address, unsafe { core::slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) })
+}
+
+/// Reads a path: bytes up to a NUL, of at most PATH_MAX.
+pub fn read_path(address: u64) -> Result<Vec<u8>> {
+    const PATH_MAX: usize = 4096;
+    let mut path = Vec::new();
+    let mut at = address;
+    loop {
+        // Up to the end of a page, so that nothing behind the string has to exist.
+        let mut chunk = [0u8; 128];
+        let length = chunk.len().min((super::paging::PAGE - at % super::paging::PAGE) as usize);
+        let chunk = &mut chunk[..length];
+        read_bytes(at, chunk)?;
+        if let Some(end) = chunk.iter().position(|&byte| byte == 0) {
+            path.extend_from_slice(&chunk[..end]);
+            return if path.len() < PATH_MAX { Ok(path) } else { Err(Errno::ENAMETOOLONG) };
+        }
+        path.extend_from_slice(chunk);
+        if path.len() >= PATH_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        at += length as u64;
+    }
+}

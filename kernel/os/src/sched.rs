@@ -1,0 +1,11 @@
+//! Threads and time.
+pub mod affinity;
+pub mod clone;
+pub mod fpu;
+pub mod futex;
+pub mod signal;
+pub mod sleep;
+pub mod thread;
+pub mod timer;
+pub mod trap;
+pub mod yielding;
