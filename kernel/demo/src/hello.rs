@@ -62,7 +62,9 @@ extern "C" fn main(stack: *const usize) -> ! {
             print(argument);
             print(b"\n");
             if index == 1 {
-                status = argument.iter().fold(0u8, |value, digit| value.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0')));
+                status = argument
+                    .iter()
+                    .fold(0u8, |value, digit| value.wrapping_mul(10).wrapping_add(digit.wrapping_sub(b'0')));
             }
         }
     }

@@ -83,11 +83,17 @@ pub struct Param<T: Copy>(UnsafeCell<T>);
 unsafe impl<T: Copy> Sync for Param<T> {}
 
 impl Param<u64> {
-    pub const UNSET: Self = Self(UnsafeCell::new(0));
+    /// Filled in by the composer.
+    pub const fn unset() -> Self {
+        Self(UnsafeCell::new(0))
+    }
 }
 
 impl Param<&'static str> {
-    pub const UNSET: Self = Self(UnsafeCell::new(""));
+    /// Filled in by the composer.
+    pub const fn unset() -> Self {
+        Self(UnsafeCell::new(""))
+    }
 }
 
 impl<T: Copy> Param<T> {
@@ -106,7 +112,7 @@ macro_rules! param {
         $(#[$doc])*
         #[unsafe(export_name = concat!("bespoke.param:", module_path!(), ":", $param))]
         #[unsafe(link_section = concat!(".bespoke.param:", module_path!(), ":", $param))]
-        $vis static $name: $crate::compose::Param<$ty> = $crate::compose::Param::<$ty>::UNSET;
+        $vis static $name: $crate::compose::Param<$ty> = $crate::compose::Param::<$ty>::unset();
     };
 }
 

@@ -10,8 +10,8 @@ use crate::memory::user;
 use crate::sched::thread::Start;
 use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid;
-use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
 use elf::ElfBytes;
+use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
 use elf::endian::LittleEndian;
 use linux_raw_sys::auxvec::*;
 
@@ -58,7 +58,10 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
                 let address = segment.p_vaddr.wrapping_add(bias);
                 let start = address & !(PAGE - 1);
                 let lead = address - start;
-                let end = address.checked_add(segment.p_memsz).filter(|&end| end <= USER_END).ok_or(Errno::ENOEXEC)?;
+                let end = address
+                    .checked_add(segment.p_memsz)
+                    .filter(|&end| end <= USER_END)
+                    .ok_or(Errno::ENOEXEC)?;
                 let contents = file.segment_data(&segment).map_err(bad)?;
                 let mut rights = Rights::empty();
                 for (flag, right) in [(PF_R, Rights::READ), (PF_W, Rights::WRITE), (PF_X, Rights::EXECUTE)] {
@@ -79,7 +82,9 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
                 };
                 space::map(start, end.next_multiple_of(PAGE) - start, rights, backing)?;
                 loaded.end = loaded.end.max(end);
-                if loaded.headers == 0 && (segment.p_offset..segment.p_offset + segment.p_filesz).contains(&header.e_phoff) {
+                if loaded.headers == 0
+                    && (segment.p_offset..segment.p_offset + segment.p_filesz).contains(&header.e_phoff)
+                {
                     loaded.headers = address + (header.e_phoff - segment.p_offset);
                 }
             }
@@ -124,8 +129,10 @@ pub fn load(process: &Process) -> Result<Start> {
     let random = stack.push(&random)?;
     let platform = stack.push(b"x86_64\0")?;
     let executable = stack.push_string(process.path_bytes())?;
-    let environment = process.environment.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
-    let arguments = process.arguments.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
+    let environment =
+        process.environment.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
+    let arguments =
+        process.arguments.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
 
     let auxiliary: [(u32, u64); 18] = [
         (AT_PHDR, program.headers),

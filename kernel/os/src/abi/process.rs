@@ -39,7 +39,8 @@ impl Process {
 /// The process that the image was built for.
 pub fn from_image(command_line: &'static [u8]) -> Process {
     let table = crate::table!("program");
-    let count = |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]) as usize;
+    let count =
+        |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]) as usize;
     let (argc, envc) = (count(0), count(4));
     let mut rest = &table[8..];
     let mut next = || {

@@ -34,7 +34,11 @@ pub fn init() {
     Star::write(USER_CODE, USER_DATA, KERNEL_CODE, KERNEL_DATA).expect("descriptor table order");
     LStar::write(VirtAddr::new(entry as *const () as u64));
     SFMask::write(
-        RFlags::INTERRUPT_FLAG | RFlags::DIRECTION_FLAG | RFlags::TRAP_FLAG | RFlags::ALIGNMENT_CHECK | RFlags::NESTED_TASK,
+        RFlags::INTERRUPT_FLAG
+            | RFlags::DIRECTION_FLAG
+            | RFlags::TRAP_FLAG
+            | RFlags::ALIGNMENT_CHECK
+            | RFlags::NESTED_TASK,
     );
 }
 
@@ -79,7 +83,8 @@ unsafe extern "C" fn entry() {
 extern "C" fn dispatch(frame: &mut Frame) -> ! {
     let args = Args([frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9]);
     // SAFETY: written at boot only.
-    let handler = unsafe { (*(&raw const TABLE)).get(frame.code as usize).copied().flatten() };
+    let table = unsafe { &*core::ptr::addr_of!(TABLE) };
+    let handler = table.get(frame.code as usize).copied().flatten();
     let result = match handler {
         Some(handler) => handler(&args),
         None => {

@@ -144,7 +144,12 @@ impl StartInfo {
     /// The machine's memory map.
     pub fn memory_map(&self) -> &'static [MemoryRange] {
         // SAFETY: version 1 of the structure promises `memmap_entries` entries at `memmap`; mapped as `self` is.
-        unsafe { core::slice::from_raw_parts(phys_to_virt(self.memmap) as *const MemoryRange, self.memmap_entries as usize) }
+        unsafe {
+            core::slice::from_raw_parts(
+                phys_to_virt(self.memmap) as *const MemoryRange,
+                self.memmap_entries as usize,
+            )
+        }
     }
 
     /// The command line that the monitor passed, without its NUL.

@@ -44,7 +44,10 @@ fn set_up() {
     const CALIBRATION: u64 = 1_000_000;
     // SAFETY: every x86-64 processor has the register.
     let base = unsafe { Msr::new(APIC_BASE).read() } & 0x000f_ffff_ffff_f000;
-    BASE.store(paging::map_device(base & !(paging::HUGE_PAGE - 1)) + base % paging::HUGE_PAGE, Ordering::Relaxed);
+    BASE.store(
+        paging::map_device(base & !(paging::HUGE_PAGE - 1)) + base % paging::HUGE_PAGE,
+        Ordering::Relaxed,
+    );
     write(Register::Spurious, 1 << 8 | SPURIOUS as u32);
     write(Register::Divide, DIVIDE_BY_16);
     write(Register::Timer, 1 << 16 | VECTOR as u32);

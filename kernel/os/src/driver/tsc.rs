@@ -51,7 +51,8 @@ fn measure() -> u64 {
     const PIT_HZ: u64 = 1_193_182;
     /// About 5 ms: an error of one tick is 0.02 %.
     const TICKS: u16 = 5966;
-    let (mut gate, mut command, mut channel) = (Port::<u8>::new(0x61), Port::<u8>::new(0x43), Port::<u8>::new(0x42));
+    let (mut gate, mut command, mut channel) =
+        (Port::<u8>::new(0x61), Port::<u8>::new(0x43), Port::<u8>::new(0x42));
     // SAFETY: the timer chip's channel 2 and its gate belong to this driver; the speaker stays off.
     unsafe {
         let saved = gate.read();

@@ -81,7 +81,8 @@ pub fn get(fd: u64) -> Result<Rc<Description>> {
 /// The lowest free descriptor at or above `lowest`, now naming this description.
 pub fn insert(description: Rc<Description>, close_on_exec: bool, lowest: usize) -> Result<u64> {
     let mut table = TABLE.borrow();
-    let index = (lowest..table.len()).find(|&index| table[index].is_none()).unwrap_or(table.len().max(lowest));
+    let index =
+        (lowest..table.len()).find(|&index| table[index].is_none()).unwrap_or(table.len().max(lowest));
     if index >= LIMIT {
         return Err(Errno::EMFILE);
     }

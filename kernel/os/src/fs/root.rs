@@ -88,7 +88,8 @@ fn canonical(path: &[u8], follow: bool) -> Result<Vec<u8>> {
     }
     let mut links = 0;
     // What is left to walk, the next component last.
-    let mut rest: Vec<&[u8]> = path.split(|&byte| byte == b'/').rev().filter(|part| !part.is_empty()).collect();
+    let mut rest: Vec<&[u8]> =
+        path.split(|&byte| byte == b'/').rev().filter(|part| !part.is_empty()).collect();
     let mut walked: Vec<u8> = Vec::new();
     while let Some(part) = rest.pop() {
         match part {
@@ -104,7 +105,10 @@ fn canonical(path: &[u8], follow: bool) -> Result<Vec<u8>> {
         walked.extend_from_slice(part);
         let Some(index) = find(&walked) else {
             // A device file has no entry; a missing directory has no children.
-            if rest.iter().all(|part| *part == b".") || walked.starts_with(b"/dev") || walked.starts_with(b"/proc") {
+            if rest.iter().all(|part| *part == b".")
+                || walked.starts_with(b"/dev")
+                || walked.starts_with(b"/proc")
+            {
                 continue;
             }
             return Err(Errno::ENOENT);

@@ -23,11 +23,14 @@ fn brk(args: &Args) -> Result<u64> {
     if wanted < floor {
         return Ok(*current);
     }
-    let (Some(old), Some(new)) = (current.checked_next_multiple_of(PAGE), wanted.checked_next_multiple_of(PAGE)) else {
+    let (Some(old), Some(new)) =
+        (current.checked_next_multiple_of(PAGE), wanted.checked_next_multiple_of(PAGE))
+    else {
         return Ok(*current);
     };
     let moved = if new > old {
-        space::is_free(old, new - old) && space::map(old, new - old, Rights::READ | Rights::WRITE, Backing::Zeroes).is_ok()
+        space::is_free(old, new - old)
+            && space::map(old, new - old, Rights::READ | Rights::WRITE, Backing::Zeroes).is_ok()
     } else {
         new == old || space::unmap(new, old - new).is_ok()
     };

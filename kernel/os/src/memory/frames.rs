@@ -15,7 +15,8 @@ struct Frames {
     total: usize,
 }
 
-static FRAMES: KernelCell<Frames> = KernelCell::new(Frames { free: &mut [], next: 0, available: 0, total: 0 });
+static FRAMES: KernelCell<Frames> =
+    KernelCell::new(Frames { free: &mut [], next: 0, available: 0, total: 0 });
 
 fn ram(map: &[MemoryRange]) -> impl Iterator<Item = (u64, u64)> + '_ {
     map.iter().filter(|range| range.is_ram()).map(|range| {

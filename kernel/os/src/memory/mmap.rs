@@ -22,7 +22,8 @@ fn mmap(args: &Args) -> Result<u64> {
     if length == 0 || !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let length = length.checked_next_multiple_of(PAGE).filter(|&length| length < USER_END).ok_or(Errno::ENOMEM)?;
+    let length =
+        length.checked_next_multiple_of(PAGE).filter(|&length| length < USER_END).ok_or(Errno::ENOMEM)?;
     let rights = Rights::from_bits_truncate(protection as u32);
     let backing = if flags & MAP_ANONYMOUS != 0 {
         Backing::Zeroes
@@ -33,9 +34,10 @@ fn mmap(args: &Args) -> Result<u64> {
             return Err(Errno::EACCES);
         }
         match data.len().checked_sub(offset as usize) {
-            Some(bytes) if bytes > 0 => {
-                Backing::Image { start: crate::fs::root::physical(data) + offset, bytes: (bytes as u64).min(length) }
-            }
+            Some(bytes) if bytes > 0 => Backing::Image {
+                start: crate::fs::root::physical(data) + offset,
+                bytes: (bytes as u64).min(length),
+            },
             _ => Backing::Zeroes,
         }
     };
@@ -52,7 +54,9 @@ fn mmap(args: &Args) -> Result<u64> {
         hint
     } else {
         let hint = hint & !(PAGE - 1);
-        let wished = hint != 0 && hint.checked_add(length).is_some_and(|end| end <= TOP) && space::is_free(hint, length);
+        let wished = hint != 0
+            && hint.checked_add(length).is_some_and(|end| end <= TOP)
+            && space::is_free(hint, length);
         let top = TOP - *MMAP_SHIFT.borrow().get_or_insert_with(|| process::random_offset(20));
         if wished { hint } else { space::find_gap(length, top).ok_or(Errno::ENOMEM)? }
     };

@@ -104,7 +104,8 @@ fn entry(address: u64, level: u32, create: bool) -> Option<*mut Entry> {
 
 /// Maps all of memory and drops the identity mapping that start-up needed.
 pub fn init(map: &[MemoryRange]) {
-    let top = map.iter().filter(|range| range.is_ram()).map(|range| range.start + range.size).max().unwrap_or(0);
+    let top =
+        map.iter().filter(|range| range.is_ram()).map(|range| range.start + range.size).max().unwrap_or(0);
     for physical in (1 << 30..top).step_by(HUGE_PAGE as usize) {
         map_direct(physical, Flags::empty());
     }
@@ -198,7 +199,9 @@ pub fn replace_image_tables(flags_of: impl Fn(u64) -> Flags, end: u64) -> Option
             unsafe { (*table(page_table))[index(page, 1)] = Entry::new(page, flags_of(KERNEL_BASE + page)) };
         }
         // SAFETY: a fresh table.
-        unsafe { (*table(directory))[index(start, 2)] = Entry::new(page_table, Flags::PRESENT | Flags::WRITABLE) };
+        unsafe {
+            (*table(directory))[index(start, 2)] = Entry::new(page_table, Flags::PRESENT | Flags::WRITABLE)
+        };
     }
     let slot = entry(KERNEL_BASE, 3, false)?;
     // The direct mapping keeps the boot directory; kernel text must not run from there.

@@ -23,14 +23,19 @@ bitflags::bitflags! {
 pub enum Backing {
     Zeroes,
     /// Bytes of the image: the physical address (congruent to the area's start modulo a page) that belongs to the area's start, and how many bytes are there. Zeroes follow.
-    Image { start: u64, bytes: u64 },
+    Image {
+        start: u64,
+        bytes: u64,
+    },
 }
 
 impl Backing {
     /// The backing of the part of an area that starts `offset` further on.
     fn skip(self, offset: u64) -> Self {
         match self {
-            Self::Image { start, bytes } if bytes > offset => Self::Image { start: start + offset, bytes: bytes - offset },
+            Self::Image { start, bytes } if bytes > offset => {
+                Self::Image { start: start + offset, bytes: bytes - offset }
+            }
             _ => Self::Zeroes,
         }
     }
@@ -89,7 +94,9 @@ fn join(areas: &mut Vec<Area>, index: usize) {
             continue;
         }
         let (before, after) = (areas[index - 1], areas[index]);
-        let alike = before.rights == after.rights && before.backing == Backing::Zeroes && after.backing == Backing::Zeroes;
+        let alike = before.rights == after.rights
+            && before.backing == Backing::Zeroes
+            && after.backing == Backing::Zeroes;
         if alike && before.end == after.start {
             areas[index - 1].end = after.end;
             areas.remove(index);
@@ -186,7 +193,9 @@ pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     }
     join(&mut areas, range.end);
     join(&mut areas, range.start);
-    paging::update(start, end, |entry| Some(Entry::new(entry.frame(), page_flags(rights, entry.flags().contains(OWNED)))));
+    paging::update(start, end, |entry| {
+        Some(Entry::new(entry.frame(), page_flags(rights, entry.flags().contains(OWNED))))
+    });
     Ok(())
 }
 
@@ -219,7 +228,8 @@ fn page_flags(rights: Rights, owned: bool) -> Flags {
 /// Brings in the page that an access of this kind (READ, WRITE or EXECUTE) faulted on.
 pub fn fault(address: u64, access: Rights) -> core::result::Result<(), Fault> {
     let areas = AREAS.borrow();
-    let area = *areas.get(position(&areas, address)).filter(|area| area.start <= address).ok_or(Fault::Unmapped)?;
+    let area =
+        *areas.get(position(&areas, address)).filter(|area| area.start <= address).ok_or(Fault::Unmapped)?;
     // As on x86 under Linux, a page that may be written or executed may be read.
     let readable = if area.rights.is_empty() { Rights::empty() } else { Rights::READ };
     if !(area.rights | readable).contains(access) {
@@ -232,14 +242,19 @@ pub fn fault(address: u64, access: Rights) -> core::result::Result<(), Fault> {
         && (entry.flags().contains(OWNED) || access != Rights::WRITE)
     {
         // Only the rights were stale.
-        return paging::set(page, Entry::new(entry.frame(), page_flags(area.rights, entry.flags().contains(OWNED)))).ok_or(Fault::OutOfMemory);
+        return paging::set(
+            page,
+            Entry::new(entry.frame(), page_flags(area.rights, entry.flags().contains(OWNED))),
+        )
+        .ok_or(Fault::OutOfMemory);
     }
     let (source, bytes) = match area.backing.skip(offset) {
         Backing::Image { start, bytes } => (start, bytes.min(PAGE)),
         Backing::Zeroes => (0, 0),
     };
     if bytes == PAGE && access != Rights::WRITE && source.is_multiple_of(PAGE) {
-        return paging::set(page, Entry::new(source, page_flags(area.rights, false))).ok_or(Fault::OutOfMemory);
+        return paging::set(page, Entry::new(source, page_flags(area.rights, false)))
+            .ok_or(Fault::OutOfMemory);
     }
     let frame = frames::allocate().ok_or(Fault::OutOfMemory)?;
     let target = phys_to_virt(frame) as *mut u8;

@@ -85,7 +85,12 @@ macro_rules! plain {
 }
 
 plain!(
-    u8, u16, u32, i32, u64, i64,
+    u8,
+    u16,
+    u32,
+    i32,
+    u64,
+    i64,
     linux_raw_sys::general::__kernel_timespec,
     linux_raw_sys::general::__kernel_old_timeval,
     linux_raw_sys::general::iovec,

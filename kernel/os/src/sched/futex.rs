@@ -102,7 +102,9 @@ fn futex(args: &Args) -> Result<u64> {
         FUTEX_WAKE => Ok(wake(address, value, u32::MAX)),
         FUTEX_WAKE_BITSET => Ok(wake(address, value, last as u32)),
         FUTEX_REQUEUE => Ok(requeue(address, value, second, timeout as u32)),
-        FUTEX_CMP_REQUEUE if user::read::<u32>(address)? == last as u32 => Ok(requeue(address, value, second, timeout as u32)),
+        FUTEX_CMP_REQUEUE if user::read::<u32>(address)? == last as u32 => {
+            Ok(requeue(address, value, second, timeout as u32))
+        }
         FUTEX_CMP_REQUEUE => Err(Errno::EAGAIN),
         _ => Err(Errno::ENOSYS),
     }

@@ -89,7 +89,11 @@ fn sigaltstack(args: &Args) -> Result<u64> {
         if flags & SS_DISABLE == 0 && size < u64::from(MINSIGSTKSZ) {
             return Err(Errno::ENOMEM);
         }
-        thread.signal_stack.set(if flags & SS_DISABLE != 0 { (0, 0, SS_DISABLE) } else { (address, size, flags) });
+        thread.signal_stack.set(if flags & SS_DISABLE != 0 {
+            (0, 0, SS_DISABLE)
+        } else {
+            (address, size, flags)
+        });
     }
     if old != 0 {
         user::write(old, &[address, u64::from(flags), size])?;
@@ -120,7 +124,7 @@ fn send(signal: u64) -> Result<u64> {
 /// The process is number 1, alone in its group.
 fn kill(args: &Args) -> Result<u64> {
     match args.0[0] as i32 {
-        1 | 0 | -1 => send(args.0[1]),
+        -1..=1 => send(args.0[1]),
         _ => Err(Errno::ESRCH),
     }
 }

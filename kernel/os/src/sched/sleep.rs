@@ -20,8 +20,11 @@ fn clock_nanosleep(args: &Args) -> Result<u64> {
     let [id, flags, request, ..] = args.0;
     let time = duration(&user::read(request)?)?;
     let offset = clock::offset(id as u32).ok_or(Errno::EINVAL)?;
-    let deadline =
-        if flags as u32 & TIMER_ABSTIME != 0 { time.saturating_sub(offset) } else { tsc::now().saturating_add(time) };
+    let deadline = if flags as u32 & TIMER_ABSTIME != 0 {
+        time.saturating_sub(offset)
+    } else {
+        tsc::now().saturating_add(time)
+    };
     timer::wait_until(deadline);
     Ok(0)
 }

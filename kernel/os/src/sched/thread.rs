@@ -55,8 +55,13 @@ struct Scheduler {
     next_tid: u32,
 }
 
-static SCHEDULER: KernelCell<Scheduler> =
-    KernelCell::new(Scheduler { current: None, ready: VecDeque::new(), all: Vec::new(), ended: None, next_tid: 1 });
+static SCHEDULER: KernelCell<Scheduler> = KernelCell::new(Scheduler {
+    current: None,
+    ready: VecDeque::new(),
+    all: Vec::new(),
+    ended: None,
+    next_tid: 1,
+});
 
 /// What the first thread starts with.
 pub struct Start {
@@ -81,7 +86,9 @@ pub fn start_first(start: Start) -> ! {
     let first = SCHEDULER.borrow().ready.pop_front();
     make_current(first.expect("the thread just added"));
     // SAFETY: the frame lives on this stack until `leave` has popped it.
-    unsafe { core::arch::asm!("mov rsp, {}", "jmp {}", in(reg) &raw const frame, sym leave, options(noreturn)) }
+    unsafe {
+        core::arch::asm!("mov rsp, {}", "jmp {}", in(reg) &raw const frame, sym leave, options(noreturn))
+    }
 }
 
 fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64) -> Rc<Thread> {

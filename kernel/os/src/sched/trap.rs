@@ -113,8 +113,10 @@ pub fn init() {
             base: VirtAddr::new(gates as u64),
         });
 
-        let task = &mut *(&raw mut TASK);
-        task.interrupt_stack_table[0] = VirtAddr::new(&raw const ENTRY_STACK as u64 + size_of::<EntryStack>() as u64);
+        let task = &raw mut TASK;
+        let task = &mut *task;
+        task.interrupt_stack_table[0] =
+            VirtAddr::new(&raw const ENTRY_STACK as u64 + size_of::<EntryStack>() as u64);
         // The borrow ends here, the static does not.
         let gdt = &mut *(GDT.borrow().write(GlobalDescriptorTable::new()) as *mut GlobalDescriptorTable);
         for segment in [
@@ -257,7 +259,10 @@ extern "C" fn trap(frame: &mut Frame) {
                         return;
                     }
                     if error == Fault::OutOfMemory {
-                        crate::println!("bespoke: out of memory at {:#x}: give the machine more (-m)", frame.rip);
+                        crate::println!(
+                            "bespoke: out of memory at {:#x}: give the machine more (-m)",
+                            frame.rip
+                        );
                         poweroff::power_off(128 + linux_raw_sys::general::SIGKILL as u8);
                     }
                 }

@@ -3,25 +3,23 @@
 use crate::cell::KernelCell;
 use buddy_system_allocator::Heap;
 use core::alloc::Layout;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 
 /// Blocks up to 2^31 bytes.
 static BUDDY: KernelCell<Heap<32>> = KernelCell::new(Heap::new());
 
 crate::member! {
-    fn allocate(layout: Layout) -> *mut u8 {
-        BUDDY.borrow().alloc(layout).map_or(null_mut(), NonNull::as_ptr)
+    fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+        BUDDY.borrow().alloc(layout).ok()
     }
 
-    fn deallocate(block: *mut u8, layout: Layout) {
-        if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller gives back what `allocate` returned for this layout.
-            unsafe { BUDDY.borrow().dealloc(block, layout) }
-        }
+    fn deallocate(block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller gives back what `allocate` returned for this layout.
+        unsafe { BUDDY.borrow().dealloc(block, layout) }
     }
 
-    fn add(start: *mut u8, size: usize) {
+    fn add(start: NonNull<u8>, size: usize) {
         // SAFETY: frames that the heap has just taken.
-        unsafe { BUDDY.borrow().add_to_heap(start as usize, start as usize + size) }
+        unsafe { BUDDY.borrow().add_to_heap(start.addr().get(), start.addr().get() + size) }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cell::KernelCell;
 use core::alloc::Layout;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 use talc::base::Talc;
 use talc::base::binning::DefaultBinning;
 use talc::source::Manual;
@@ -10,18 +10,18 @@ use talc::source::Manual;
 static TALC: KernelCell<Talc<Manual, DefaultBinning>> = KernelCell::new(Talc::new(Manual));
 
 crate::member! {
-    fn allocate(layout: Layout) -> *mut u8 {
+    fn allocate(layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: Rust's allocation functions never ask for zero bytes.
-        unsafe { TALC.borrow().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+        unsafe { TALC.borrow().allocate(layout) }
     }
 
-    fn deallocate(block: *mut u8, layout: Layout) {
+    fn deallocate(block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller gives back what `allocate` returned for this layout.
-        unsafe { TALC.borrow().deallocate(block, layout) }
+        unsafe { TALC.borrow().deallocate(block.as_ptr(), layout) }
     }
 
-    fn add(start: *mut u8, size: usize) {
+    fn add(start: NonNull<u8>, size: usize) {
         // SAFETY: frames that the heap has just taken.
-        unsafe { TALC.borrow().claim(start, size) };
+        unsafe { TALC.borrow().claim(start.as_ptr(), size) };
     }
 }
