@@ -1,1 +1,127 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: the real `bespoke` binary, the programs they boot, and scratch folders.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+/// The release binary, built on first use so that a test never runs an old one.
+pub fn bespoke() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .current_dir(workspace())
+            .args(["build", "--release", "-p", "bespoke", "--message-format=json-render-diagnostics"])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("cargo runs");
+        assert!(built.status.success(), "the binary does not build");
+        let messages = String::from_utf8(built.stdout).expect("UTF-8");
+        let executable = messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        executable.expect("cargo names the executable")
+    })
+}
+
+/// The source folder of the programs that tests boot.
+fn sources() -> PathBuf {
+    workspace().join("tests/programs")
+}
+
+/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `c++`, `rust`, `go`.
+pub fn program(source: &str, flavour: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let from = sources().join(source);
+    let folder = workspace().join("target/test-programs");
+    let to = folder.join(format!("{}-{flavour}", source.replace('.', "-")));
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    if modified(&to) > modified(&from) {
+        return to;
+    }
+    fs::create_dir_all(&folder).expect("target/ is writable");
+    let (compiler, flags): (&str, &[&str]) = match flavour {
+        "musl" => ("musl-gcc", &["-static", "-O2"]),
+        "glibc" => ("gcc", &["-static", "-O2"]),
+        "glibc-pie" => ("gcc", &["-static-pie", "-O2"]),
+        "c++" => ("g++", &["-static", "-O2"]),
+        "rust" => ("rustc", &["-O", "--edition=2024", "--target=x86_64-unknown-linux-musl", "-Cstrip=symbols"]),
+        "go" => ("go", &["build"]),
+        other => panic!("no flavour {other}"),
+    };
+    let mut command = Command::new(compiler);
+    command.args(flags).arg("-o").arg(&to).arg(&from).env("CGO_ENABLED", "0");
+    let output = command.output().unwrap_or_else(|error| panic!("{compiler}: {error}; tests/run installs it"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    to
+}
+
+/// What a run of the binary gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit status; -1 when a signal ended it.
+    pub status: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace('\r', "");
+        Self { status: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// Runs the binary in a folder, without input. A machine that hangs is ended after a minute, and its output shown.
+pub fn run_in(folder: &Path, args: &[&str]) -> Run {
+    let limit = Duration::from_secs(60).as_secs().to_string();
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &limit]).arg(bespoke()).args(args).current_dir(folder).stdin(Stdio::null());
+    command.output().expect("timeout(1) runs").into()
+}
+
+/// A scratch folder with a config in it.
+pub struct Scratch {
+    folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// A folder with `app.toml` of this text.
+    pub fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        fs::write(folder.path().join("app.toml"), config).expect("a writable scratch folder");
+        Self { folder }
+    }
+
+    /// A config for a program: what `preset` says, with these lines of `[set]` on top.
+    pub fn for_program(program: &Path, preset: &str, set: &str) -> Self {
+        Self::new(&format!(
+            "schema = 1\nextends = \"preset:{preset}\"\n\n[program]\npath = {program:?}\n\n[set]\n{set}\n"
+        ))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs the binary here.
+    pub fn run(&self, args: &[&str]) -> Run {
+        run_in(self.path(), args)
+    }
+
+    /// Boots `app.toml` with arguments for the program.
+    pub fn boot(&self, args: &[&str]) -> Run {
+        self.run(&[&["run", "app.toml", "--"], args].concat())
+    }
+}

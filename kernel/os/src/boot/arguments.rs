@@ -1,30 +1,35 @@
-//! The monitor's command line as the program's arguments.
+//! The program's arguments from the monitor's command line.
 //!
-//! Words are separated by blanks. Within double quotes blanks are kept; a backslash keeps the next character as it is.
+//! Each word `arg=VALUE` is one argument; other words are for others (QEMU adds its own) and ignored. Blanks separate words; within single
+//! quotes every byte means itself; a backslash outside of quotes takes the next byte as it is.
 
 use alloc::vec::Vec;
 
 crate::register!("arguments": fn(&'static [u8], &mut Vec<Vec<u8>>) = { 10 => replace });
 
 fn replace(line: &'static [u8], arguments: &mut Vec<Vec<u8>>) {
-    let mut words = Vec::new();
-    let mut word: Option<Vec<u8>> = None;
-    let mut quoted = false;
+    let mut given = Vec::new();
+    let mut word = Vec::new();
     let mut bytes = line.iter().copied();
-    while let Some(byte) = bytes.next() {
+    loop {
+        let byte = bytes.next();
         match byte {
-            b' ' | b'\t' | b'\n' if !quoted => words.extend(word.take()),
-            b'"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
+            None | Some(b' ' | b'\t' | b'\n') => {
+                if let Some(value) = word.strip_prefix(b"arg=") {
+                    given.push(value.to_vec());
+                }
+                word.clear();
+                if byte.is_none() {
+                    break;
+                }
             }
-            b'\\' => word.get_or_insert_default().extend(bytes.next()),
-            _ => word.get_or_insert_default().push(byte),
+            Some(b'\'') => word.extend(bytes.by_ref().take_while(|&byte| byte != b'\'')),
+            Some(b'\\') => word.extend(bytes.next()),
+            Some(byte) => word.push(byte),
         }
     }
-    words.extend(word);
-    if !words.is_empty() {
+    if !given.is_empty() {
         arguments.truncate(1);
-        arguments.extend(words);
+        arguments.extend(given);
     }
 }
