@@ -1,1 +1,5 @@
-//! placeholder
+//! The build backend of Bespoke.
+#![forbid(unsafe_code)]
+
+mod mangled;
+pub mod object;
