@@ -1,8 +1,41 @@
-//! The build backend of Bespoke.
+//! The build backend of Bespoke: from a resolved configuration to a bootable file, and its run.
+//!
+//! [`Os::embedded`] is the library OS, compiled once into one relocatable object. A [`Plan`] marks what a
+//! configuration keeps of it, lays it out and binds it; [`Plan::write`] makes the file, [`Sizer`] only measures.
+//! [`Payload`] is the program with its files, [`program`] looks at programs, [`run`] boots images, and `truth`
+//! holds declared requirements against the code.
+//!
+//! ```
+//! use bespoke_kernel::{Os, Payload, Plan};
+//! use bespoke_model::Decisions;
+//!
+//! let os = Os::embedded();
+//! let resolution = os.tree.resolve(&Decisions::new()).unwrap();
+//! let payload = Payload::empty();
+//! let plan = Plan::new(os, &resolution, &payload).unwrap();
+//! assert_eq!(plan.to_vec().unwrap().len() as u64, plan.footprint().image_bytes);
+//! ```
 #![forbid(unsafe_code)]
 
+mod embedded;
 mod image;
+mod layout;
+mod link;
 mod mangled;
+mod mark;
 pub mod object;
+mod os;
+mod payload;
+mod plan;
 pub mod program;
+mod root;
 pub mod run;
+mod sizer;
+mod symbols;
+
+pub use embedded::{declarations, object_bytes};
+pub use layout::{PAGE, PHYSICAL_BASE, Region, VIRTUAL_OFFSET};
+pub use os::{LoadError, Os};
+pub use payload::{Payload, PayloadError};
+pub use plan::{ComposeError, Placement, Plan, RegionInfo, Written};
+pub use sizer::Sizer;

@@ -393,7 +393,11 @@ mod tests {
     fn the_place_of_an_impl_counts() {
         // <alloc::vec::Vec<u8> as bespoke_os::abi::File>::read, implemented in bespoke_os::net::tcp
         let symbol = "_RNvXNtNtCs6Eo4zCYzPXk_10bespoke_os3net3tcpINtNtCsfySoobUK4LL_5alloc3vec3VechENtNtB6_3abi4File4read";
-        assert_eq!(rustc_demangle::demangle(symbol).to_string().matches("tcp").count(), 0, "why not to demangle");
+        assert_eq!(
+            rustc_demangle::demangle(symbol).to_string().matches("tcp").count(),
+            0,
+            "why not to demangle"
+        );
         assert_eq!(read(symbol), [2, 3]);
     }
 
@@ -407,7 +411,8 @@ mod tests {
 
     #[test]
     fn what_is_not_v0_mentions_nothing() {
-        for symbol in ["memcpy", "bespoke_start", "_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", "", "_R"] {
+        for symbol in ["memcpy", "bespoke_start", "_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", "", "_R"]
+        {
             assert!(!mentions(symbol, &Two, &mut |_| panic!("{symbol}")));
         }
     }

@@ -21,7 +21,9 @@ pub enum ObjectError {
     #[error("the OS object is {0}, not a relocatable x86-64 ELF file; rebuild bespoke")]
     Kind(&'static str),
     /// A relocation the composer has no rule for.
-    #[error("relocation type {kind} in {section} is not supported; compile the OS with the static relocation model")]
+    #[error(
+        "relocation type {kind} in {section} is not supported; compile the OS with the static relocation model"
+    )]
     Relocation {
         /// The ELF relocation type.
         kind: u32,
@@ -338,7 +340,7 @@ impl<'d> Reader<'d> {
             }
             let size = header.sh_size(endian);
             let align = header.sh_addralign(endian).max(1);
-            if !align.is_power_of_two() || align > 1 << 20 {
+            if !align.is_power_of_two() || align > 4096 {
                 return Err(malformed(format!("section {} is aligned to {align}", label())));
             }
             let nobits = kind == elf::SHT_NOBITS;
@@ -360,7 +362,8 @@ impl<'d> Reader<'d> {
             let bytes = if nobits {
                 0..0
             } else {
-                let (offset, len) = header.file_range(endian).ok_or_else(|| malformed("a section without bytes"))?;
+                let (offset, len) =
+                    header.file_range(endian).ok_or_else(|| malformed("a section without bytes"))?;
                 header.data(endian, self.data)?;
                 offset as u32..(offset + len) as u32
             };
@@ -400,7 +403,10 @@ impl<'d> Reader<'d> {
                 if name == START.as_bytes() && global {
                     start = Some((SectionId(section), value));
                 }
-                if !name.is_empty() && symbol.st_type() != elf::STT_SECTION && symbol.st_type() != elf::STT_FILE {
+                if !name.is_empty()
+                    && symbol.st_type() != elf::STT_SECTION
+                    && symbol.st_type() != elf::STT_FILE
+                {
                     let name = this.range_of(name)?;
                     let size = symbol.st_size(endian);
                     this.object.symbols.push(Symbol { section, value, size, name, code, global });
@@ -415,7 +421,8 @@ impl<'d> Reader<'d> {
             }
             match symbol.st_shndx(endian) {
                 elf::SHN_UNDEF => {
-                    let name = std::str::from_utf8(name).map_err(|_| malformed("a name that is not UTF-8"))?;
+                    let name =
+                        std::str::from_utf8(name).map_err(|_| malformed("a name that is not UTF-8"))?;
                     let kind = match symbol.st_bind() {
                         elf::STB_WEAK => ExternalKind::Weak,
                         _ => ExternalKind::Undefined,
@@ -430,8 +437,11 @@ impl<'d> Reader<'d> {
                     // For a common symbol, the value is the alignment.
                     let align = value.max(1);
                     let size = symbol.st_size(endian);
-                    if !align.is_power_of_two() || align > 1 << 20 || size > 1 << 30 {
-                        return Err(malformed(format!("common symbol {} has no possible place", lossy(name))));
+                    if !align.is_power_of_two() || align > 4096 || size > 1 << 30 {
+                        return Err(malformed(format!(
+                            "common symbol {} has no possible place",
+                            lossy(name)
+                        )));
                     }
                     let section = self.object.sections.len() as u32;
                     self.object.sections.push(Section {
@@ -482,7 +492,8 @@ impl<'d> Reader<'d> {
     ) -> Result<(), ObjectError> {
         let section = self.object.sections[own as usize].clone();
         let label = |this: &Self| {
-            String::from_utf8_lossy(&this.data[section.name.start as usize..section.name.end as usize]).into_owned()
+            String::from_utf8_lossy(&this.data[section.name.start as usize..section.name.end as usize])
+                .into_owned()
         };
         if !section.relocations.is_empty() {
             return Err(malformed(format!("two relocation sections for {}", label(self))));
@@ -497,7 +508,10 @@ impl<'d> Reader<'d> {
             }
             let symbol = entry.r_sym(endian, false) as usize;
             let Some((mut target, mut value)) = self.target_of.get(symbol).copied().flatten() else {
-                return Err(malformed(format!("a relocation in {} refers to nothing that is loaded", label(self))));
+                return Err(malformed(format!(
+                    "a relocation in {} refers to nothing that is loaded",
+                    label(self)
+                )));
             };
             let patch = match kind {
                 elf::R_X86_64_64 => Patch::Abs64,
@@ -522,7 +536,9 @@ impl<'d> Reader<'d> {
                 }
                 kind => return Err(ObjectError::Relocation { kind: kind.0, section: label(self) }),
             };
-            if section.class == Class::Bss || offset.checked_add(patch.width()).is_none_or(|end| end > section.size) {
+            if section.class == Class::Bss
+                || offset.checked_add(patch.width()).is_none_or(|end| end > section.size)
+            {
                 return Err(malformed(format!("a relocation outside of {}", label(self))));
             }
             addend = addend.wrapping_add(value as i64);
@@ -535,7 +551,13 @@ impl<'d> Reader<'d> {
 
     /// Whether the instruction around a reference to a slot can name the target itself: how far its operand moves
     /// towards the opcode, and the two bytes before the operand's old place.
-    fn direct(&self, section: &Section, offset: u64, addend: i64, target: Target) -> Option<(u64, &'static [u8])> {
+    fn direct(
+        &self,
+        section: &Section,
+        offset: u64,
+        addend: i64,
+        target: Target,
+    ) -> Option<(u64, &'static [u8])> {
         const LEA: [[u8; 2]; 8] = [
             [0x8d, 0x05],
             [0x8d, 0x0d],

@@ -87,7 +87,9 @@ pub enum ProgramError {
     #[error("the file is empty; give an executable")]
     Empty,
     /// It starts with `#!`.
-    #[error("the file is a script for {interpreter}; give {interpreter} as the program and the script under [files]")]
+    #[error(
+        "the file is a script for {interpreter}; give {interpreter} as the program and the script under [files]"
+    )]
     Script {
         /// What the first line names.
         interpreter: String,
@@ -178,7 +180,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Program, ProgramError> {
             return Err(ProgramError::NotAProgram { what: "an object file", hint: "link it first" });
         }
         4 => {
-            return Err(ProgramError::NotAProgram { what: "a core dump", hint: "give the program that left it" });
+            return Err(ProgramError::NotAProgram {
+                what: "a core dump",
+                hint: "give the program that left it",
+            });
         }
         other => return Err(malformed(format!("its type is {other}"))),
     }
@@ -188,7 +193,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Program, ProgramError> {
         return Err(malformed("it has no program headers"));
     }
     if usize::from(u16_at(bytes, 54)) != PHDR {
-        return Err(malformed(format!("its program headers are {} bytes each, not {PHDR}", u16_at(bytes, 54))));
+        return Err(malformed(format!(
+            "its program headers are {} bytes each, not {PHDR}",
+            u16_at(bytes, 54)
+        )));
     }
     let table = part(bytes, u64_at(bytes, 32), (count * PHDR) as u64, "the table of program headers")?;
 
@@ -216,7 +224,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Program, ProgramError> {
             PT_INTERP => {
                 let path = part(bytes, offset, file_size, "the interpreter's path")?;
                 let path = path.split(|b| *b == 0).next().unwrap_or_default();
-                let path = std::str::from_utf8(path).map_err(|_| malformed("its interpreter's path is not text"))?;
+                let path =
+                    std::str::from_utf8(path).map_err(|_| malformed("its interpreter's path is not text"))?;
                 if !path.starts_with('/') || path.len() > 4095 {
                     return Err(malformed("its interpreter's path is not absolute"));
                 }
@@ -228,10 +237,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Program, ProgramError> {
         }
     }
     check_order(&segments)?;
-    let dynamic = dynamic.map(|table| Dynamic::read(bytes, table, &segments)).transpose()?.unwrap_or_default();
+    let dynamic =
+        dynamic.map(|table| Dynamic::read(bytes, table, &segments)).transpose()?.unwrap_or_default();
 
     let kind = match (interp, kind) {
-        (Some(interp), _) => ProgramKind::Dynamic { interp, needed: dynamic.needed, runpath: dynamic.runpath },
+        (Some(interp), _) => {
+            ProgramKind::Dynamic { interp, needed: dynamic.needed, runpath: dynamic.runpath }
+        }
         (None, 2) => ProgramKind::Static,
         (None, _) => {
             let library = dynamic.soname || !dynamic.needed.is_empty() || entry == 0;
@@ -264,14 +276,21 @@ fn check_ident(bytes: &[u8]) -> Result<(), ProgramError> {
         let line = rest.split(|b| *b == b'\n').next().unwrap_or_default();
         let line = &line[..line.len().min(255)];
         let line = String::from_utf8_lossy(line);
-        let interpreter: String =
-            line.split_whitespace().next().unwrap_or("no interpreter").chars().filter(|c| !c.is_control()).collect();
+        let interpreter: String = line
+            .split_whitespace()
+            .next()
+            .unwrap_or("no interpreter")
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect();
         return Err(ProgramError::Script { interpreter });
     }
     if !is_elf(bytes) {
         return Err(ProgramError::NotElf(match bytes {
             [b'M', b'Z', ..] => "a Windows executable",
-            [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => "a macOS executable or a Java class",
+            [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
+                "a macOS executable or a Java class"
+            }
             [0, b'a', b's', b'm', ..] => "a WebAssembly module",
             [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => "a compressed file",
             _ => "something else",
@@ -360,7 +379,10 @@ fn check_order(segments: &[Segment]) -> Result<(), ProgramError> {
     }
     for pair in segments.windows(2) {
         if pair[1].address < pair[0].range().end {
-            return Err(malformed(format!("its parts overlap or are out of order at {:#x}", pair[1].address)));
+            return Err(malformed(format!(
+                "its parts overlap or are out of order at {:#x}",
+                pair[1].address
+            )));
         }
     }
     Ok(())

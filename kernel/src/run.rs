@@ -163,7 +163,9 @@ pub struct Outcome {
 #[non_exhaustive]
 pub enum RunError {
     /// No QEMU.
-    #[error("{0} is not installed; install qemu-system-x86 (or QEMU's x86 system emulator by the name it has here)")]
+    #[error(
+        "{0} is not installed; install qemu-system-x86 (or QEMU's x86 system emulator by the name it has here)"
+    )]
     NoQemu(String),
     /// The image cannot be read.
     #[error("the image {} cannot be read: {error}; build it first", path.display())]
@@ -177,7 +179,9 @@ pub enum RunError {
     #[error("qemu failed: {0}")]
     Qemu(String),
     /// The machine stopped before the program exited.
-    #[error("the machine stopped without an exit status: the OS crashed or was reset; see the console above{hint}")]
+    #[error(
+        "the machine stopped without an exit status: the OS crashed or was reset; see the console above{hint}"
+    )]
     Crashed {
         /// What may help.
         hint: &'static str,
@@ -305,10 +309,8 @@ impl Running {
             std::io::ErrorKind::NotFound => RunError::NoQemu(qemu.display().to_string()),
             _ => RunError::Io { what: "cannot start qemu", error },
         })?;
-        let stopper = Stopper {
-            pid: Arc::new(Mutex::new(Pid::from_raw(child.id() as i32))),
-            asked: Arc::default(),
-        };
+        let stopper =
+            Stopper { pid: Arc::new(Mutex::new(Pid::from_raw(child.id() as i32))), asked: Arc::default() };
         Ok(Self { child, status, errors, started, deadline: options.deadline, stopper })
     }
 
@@ -400,7 +402,9 @@ impl Running {
         }
         let errors: Vec<&str> = errors.lines().filter(|line| !line.contains("warning:")).collect();
         match ended.code() {
-            Some(0) => Err(RunError::Crashed { hint: "; give it more memory with -m if it got nowhere", console }),
+            Some(0) => {
+                Err(RunError::Crashed { hint: "; give it more memory with -m if it got nowhere", console })
+            }
             // isa-debug-exit makes odd codes; QEMU's own failure is 1 with a message.
             Some(code) if code % 2 == 1 && errors.is_empty() => Err(RunError::Crashed { hint: "", console }),
             _ if errors.is_empty() => Err(RunError::Qemu(ended.to_string())),

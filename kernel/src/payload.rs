@@ -1,0 +1,321 @@
+//! The program and the files of an image, read from the host and looked at.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use bespoke_model::Config;
+
+use crate::embedded;
+use crate::layout::Appended;
+use crate::program::{self, Program, ProgramError};
+use crate::root::{Attributes, Builder, Root, S_IFDIR, S_IFLNK, S_IFREG};
+
+/// Why a payload cannot be packed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The program cannot be started.
+    #[error("{}: {error}", path.display())]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        error: ProgramError,
+    },
+    /// A file of the host cannot be read.
+    #[error("{} cannot be read: {error}; correct the path, or build or install it first", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// No such demo.
+    #[error("there is no demo program `{0}`; there is demo:hello")]
+    NoDemo(String),
+    /// A guest path that cannot be one.
+    #[error("`{path}` cannot be a path in the image: {why}")]
+    GuestPath {
+        /// The path.
+        path: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Two things at one place.
+    #[error("{0}; take one of them out of [files]")]
+    Clash(String),
+    /// A file that means nothing in an image.
+    #[error("{} is a socket, which an image cannot hold; leave it out", path.display())]
+    Socket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A text that cannot be passed to a program.
+    #[error("{what} of the program holds a zero byte; take it out")]
+    Nul {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// The program and the files of an image.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    root: Root,
+    start: Start,
+    program: Option<Program>,
+    program_table: Vec<u8>,
+    program_share: u64,
+}
+
+/// What the guest starts.
+#[derive(Debug, Clone, Default)]
+struct Start {
+    path: Option<String>,
+    cwd: String,
+    args: Vec<String>,
+    env: Vec<String>,
+}
+
+impl Payload {
+    /// Neither a program nor files: to measure the OS alone.
+    pub fn empty() -> Self {
+        Self::new(Builder::default(), Start { cwd: "/".into(), ..Start::default() }, None)
+    }
+
+    /// Reads what a config names; its relative paths start at `base_dir`.
+    ///
+    /// A file given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
+    /// and links in it stay links. Owners, permissions and times are the host's. The program lies at `/bin/` and
+    /// its file name, or where `[files]` puts that same file.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the program cannot be started: see [`PayloadError`].
+    pub fn load(config: &Config, base_dir: &Path) -> Result<Self, PayloadError> {
+        let mut builder = Builder::default();
+        let program = config.program().filter(|program| !program.path.is_empty());
+        let demo = program.and_then(|program| program.path.strip_prefix("demo:"));
+        let host = program.filter(|_| demo.is_none()).map(|program| base_dir.join(&program.path));
+        let identity = host.as_deref().and_then(identity);
+        let mut guest = None;
+        for (path, from) in config.files() {
+            let path = guest_path(path)?;
+            let from = base_dir.join(from);
+            if identity.is_some() && identity == self::identity(&from) {
+                guest = Some(path.clone());
+            }
+            add_tree(&mut builder, &path, &from, true)?;
+        }
+
+        let mut start = Start { cwd: "/".into(), ..Start::default() };
+        let mut inspected = None;
+        if let Some(program) = program {
+            let (name, attributes, bytes) = match (demo, &host) {
+                (Some(name), _) => {
+                    let bytes = embedded::demo(name).ok_or_else(|| PayloadError::NoDemo(name.into()))?;
+                    (name.to_owned(), Attributes::made(S_IFREG | 0o755), bytes)
+                }
+                (None, host) => {
+                    let host = host.clone().unwrap_or_default();
+                    let metadata = fs::metadata(&host).map_err(read(&host))?;
+                    if metadata.is_dir() {
+                        let error = std::io::ErrorKind::IsADirectory.into();
+                        return Err(PayloadError::Read { path: host, error });
+                    }
+                    let bytes = fs::read(&host).map_err(read(&host))?;
+                    let name = host.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    (name, attributes(&metadata), bytes)
+                }
+            };
+            let path = host.clone().unwrap_or_else(|| program.path.clone().into());
+            inspected =
+                Some(program::inspect(&bytes).map_err(|error| PayloadError::Program { path, error })?);
+            let at = match guest {
+                Some(guest) => guest,
+                None => {
+                    let at = guest_path(&format!("/bin/{name}"))?;
+                    add(&mut builder, &at, attributes, bytes)?;
+                    at
+                }
+            };
+            start.path = Some(at);
+            start.cwd = program.cwd.clone().unwrap_or_else(|| "/".into());
+            start.args.clone_from(&program.args);
+            start.env.clone_from(&program.env);
+            start.check()?;
+        }
+        Ok(Self::new(builder, start, inspected))
+    }
+
+    fn new(builder: Builder, start: Start, program: Option<Program>) -> Self {
+        let root = builder.finish();
+        let program_share = start.path.as_deref().map_or(0, |path| root.share_of(path));
+        let program_table = start.table();
+        Self { root, start, program, program_table, program_share }
+    }
+
+    /// Starts the program with other arguments.
+    ///
+    /// # Errors
+    /// When one holds a zero byte.
+    pub fn set_args(&mut self, args: Vec<String>) -> Result<(), PayloadError> {
+        let start = Start { args, ..self.start.clone() };
+        start.check()?;
+        self.program_table = start.table();
+        self.start = start;
+        Ok(())
+    }
+
+    /// The program, looked at.
+    pub fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
+    }
+
+    /// Where the program lies in the image.
+    pub fn program_path(&self) -> Option<&str> {
+        self.start.path.as_deref()
+    }
+
+    /// Every path in the image's root, with the length of its data.
+    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.root.files().map(|(path, _, size)| (path, size))
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(crate) fn program_table(&self) -> &[u8] {
+        &self.program_table
+    }
+
+    pub(crate) fn appended(&self) -> Appended {
+        Appended { root: self.root.size(), program_table: self.program_table.len() as u64 }
+    }
+
+    /// The bytes of the root that are there for the program.
+    pub(crate) fn program_share(&self) -> u64 {
+        self.program_share
+    }
+
+    /// The bytes of the root that are there for other files.
+    pub(crate) fn files_share(&self) -> u64 {
+        self.root.share() - self.program_share
+    }
+}
+
+impl Start {
+    fn check(&self) -> Result<(), PayloadError> {
+        let nul = |texts: &[String]| texts.iter().any(|text| text.contains('\0'));
+        if nul(&self.args) {
+            return Err(PayloadError::Nul { what: "an argument" });
+        }
+        if nul(&self.env) {
+            return Err(PayloadError::Nul { what: "a variable" });
+        }
+        if self.cwd.contains('\0') {
+            return Err(PayloadError::Nul { what: "the working directory" });
+        }
+        Ok(())
+    }
+
+    /// The table "program".
+    fn table(&self) -> Vec<u8> {
+        let mut table = Vec::new();
+        let argc = self.path.iter().len() + self.args.len();
+        table.extend((argc as u32).to_le_bytes());
+        table.extend((self.env.len() as u32).to_le_bytes());
+        let path = self.path.as_deref().unwrap_or("");
+        let texts = [path, &self.cwd].into_iter().chain(self.path.as_deref());
+        for text in texts.chain(self.args.iter().chain(&self.env).map(String::as_str)) {
+            table.extend(text.as_bytes());
+            table.push(0);
+        }
+        table
+    }
+}
+
+fn read(path: &Path) -> impl FnOnce(std::io::Error) -> PayloadError + use<> {
+    let path = path.to_owned();
+    move |error| PayloadError::Read { path, error }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().filter(Metadata::is_file).map(|m| (m.dev(), m.ino()))
+}
+
+fn attributes(metadata: &Metadata) -> Attributes {
+    Attributes {
+        mode: metadata.mode(),
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        mtime: metadata.mtime(),
+        mtime_nsec: metadata.mtime_nsec() as u32,
+        rdev: metadata.rdev(),
+    }
+}
+
+/// An absolute path in one spelling.
+fn guest_path(path: &str) -> Result<String, PayloadError> {
+    let wrong = |why| PayloadError::GuestPath { path: path.escape_default().to_string(), why };
+    if !path.starts_with('/') {
+        return Err(wrong("it does not begin with /"));
+    }
+    if path.contains('\0') {
+        return Err(wrong("it holds a zero byte"));
+    }
+    let mut clean = String::new();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        if part == "." || part == ".." {
+            return Err(wrong("it has a . or .. in it"));
+        }
+        if part.len() > 255 {
+            return Err(wrong("a name in it is longer than 255 bytes"));
+        }
+        clean.push('/');
+        clean.push_str(part);
+    }
+    if clean.len() > 4095 {
+        return Err(wrong("it is longer than 4095 bytes"));
+    }
+    Ok(if clean.is_empty() { "/".into() } else { clean })
+}
+
+fn add(builder: &mut Builder, path: &str, attributes: Attributes, data: Vec<u8>) -> Result<(), PayloadError> {
+    builder.add(path, attributes, data).map_err(|clash| PayloadError::Clash(clash.to_string()))
+}
+
+/// Adds a file of the host, and all that is in it.
+fn add_tree(builder: &mut Builder, guest: &str, host: &Path, follow: bool) -> Result<(), PayloadError> {
+    let metadata = if follow { fs::metadata(host) } else { fs::symlink_metadata(host) };
+    let attributes = attributes(&metadata.map_err(read(host))?);
+    let data = if attributes.is(S_IFREG) {
+        fs::read(host).map_err(read(host))?
+    } else if attributes.is(S_IFLNK) {
+        fs::read_link(host).map_err(read(host))?.into_os_string().into_vec()
+    } else if attributes.is(0o140_000) {
+        return Err(PayloadError::Socket { path: host.to_owned() });
+    } else {
+        Vec::new()
+    };
+    add(builder, guest, attributes, data)?;
+    if attributes.is(S_IFDIR) {
+        let mut names = BTreeMap::new();
+        for entry in fs::read_dir(host).map_err(read(host))? {
+            let entry = entry.map_err(read(host))?;
+            names.insert(entry.file_name(), entry.path());
+        }
+        for (name, host) in names {
+            let Some(name) = name.to_str() else {
+                let path = host.to_string_lossy().into_owned();
+                return Err(PayloadError::GuestPath { path, why: "its name is not UTF-8" });
+            };
+            let inside = if guest == "/" { format!("/{name}") } else { format!("{guest}/{name}") };
+            add_tree(builder, &guest_path(&inside)?, &host, false)?;
+        }
+    }
+    Ok(())
+}
