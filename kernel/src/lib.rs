@@ -2,7 +2,7 @@
 //!
 //! [`Os::embedded`] is the library OS, compiled once into one relocatable object. A [`Plan`] marks what a
 //! configuration keeps of it, lays it out and binds it; [`Plan::write`] makes the file, [`Sizer`] only measures.
-//! [`Payload`] is the program with its files, [`program`] looks at programs, [`run`] boots images, and `truth`
+//! [`Payload`] is the program with its files, [`program`] looks at programs, [`run`] boots images, and [`truth`]
 //! holds declared requirements against the code.
 //!
 //! ```
@@ -32,6 +32,7 @@ mod root;
 pub mod run;
 mod sizer;
 mod symbols;
+pub mod truth;
 
 pub use embedded::{declarations, object_bytes};
 pub use layout::{PAGE, PHYSICAL_BASE, Region, VIRTUAL_OFFSET};
