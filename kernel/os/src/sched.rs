@@ -8,4 +8,5 @@ pub mod sleep;
 pub mod thread;
 pub mod timer;
 pub mod trap;
+pub mod wait;
 pub mod yielding;

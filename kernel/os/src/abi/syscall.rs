@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::hardening::isolation;
-use crate::sched::trap::{Frame, KERNEL_CODE, KERNEL_DATA, KERNEL_STACK_TOP, SYSCALL, USER_CODE, USER_DATA};
+use crate::sched::trap::{self, Frame, KERNEL_CODE, KERNEL_DATA, KERNEL_STACK_TOP, SYSCALL, USER_CODE, USER_DATA};
 use linux_raw_sys::general::__kernel_timespec;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{LStar, SFMask, Star};
@@ -98,7 +98,11 @@ extern "C" fn dispatch(frame: &mut Frame) -> ! {
         Ok(value) => value,
         Err(error) => -i64::from(error.0) as u64,
     };
-    isolation::leave_syscall(frame)
+    trap::attend(frame);
+    if frame.vector == SYSCALL {
+        isolation::leave_syscall(frame)
+    }
+    trap::leave_by(frame)
 }
 
 /// A time span in nanoseconds.

@@ -1,7 +1,7 @@
 //! Threads. Cooperative: a thread runs until a system call of its own waits.
 
 use super::fpu;
-use super::trap::{Frame, KERNEL_STACK_TOP, leave};
+use super::trap::{Frame, KERNEL_STACK_TOP, leave, leave_by};
 use crate::boot::poweroff::power_off;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
@@ -42,6 +42,8 @@ pub struct Thread {
     pub clear_child_tid: Cell<u64>,
     /// Blocked signals, bit n-1 for signal n.
     pub blocked_signals: Cell<u64>,
+    /// Signals sent to this thread or to the process with this thread to handle them, not delivered yet.
+    pub pending_signals: Cell<u64>,
     /// `sigaltstack(2)`: address, size, flags.
     pub signal_stack: Cell<(u64, u64, u32)>,
 }
@@ -85,9 +87,7 @@ pub fn start_first(start: Start) -> ! {
     add(None, top, 0, 0);
     let first = SCHEDULER.borrow().ready.pop_front();
     make_current(first.expect("the thread just added"));
-    // SAFETY: the frame lives on this stack until `leave` has popped it.
-    unsafe {
-        core::arch::asm!("mov rsp, {}", "jmp {}", in(reg) &raw const frame, sym leave, options(noreturn))
+    leave_by(&frame)
     }
 }
 
@@ -106,6 +106,7 @@ fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64) -> Rc<T
         waiting: Cell::new(false),
         clear_child_tid: Cell::new(0),
         blocked_signals: Cell::new(0),
+        pending_signals: Cell::new(0),
         signal_stack: Cell::new((0, 0, linux_raw_sys::general::SS_DISABLE)),
     });
     scheduler.all.push(thread.clone());
@@ -253,6 +254,22 @@ fn next_ready() -> Rc<Thread> {
 pub fn wait() {
     current().waiting.set(true);
     switch_to(next_ready());
+}
+
+/// As [`wait`], but a signal that is not blocked ends the wait, or keeps it from starting, with EINTR.
+pub fn wait_interruptibly() -> Result<()> {
+    let this = current();
+    if !this.has_signal() {
+        wait();
+    }
+    if this.has_signal() { Err(Errno::EINTR) } else { Ok(()) }
+}
+
+impl Thread {
+    /// Whether a signal waits to be delivered.
+    pub fn has_signal(&self) -> bool {
+        self.pending_signals.get() & !self.blocked_signals.get() != 0
+    }
 }
 
 /// Ends a thread's [`wait`]. False: it was not waiting.

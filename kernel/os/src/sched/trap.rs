@@ -8,6 +8,7 @@ use crate::cell::KernelCell;
 use crate::memory::space::{self, Fault, Rights};
 use crate::memory::user;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
 use x86_64::instructions::port::Port;
 use x86_64::registers::segmentation::{CS, SS, Segment};
 use x86_64::structures::DescriptorTablePointer;
@@ -55,8 +56,11 @@ pub struct Frame {
     pub ss: u64,
 }
 
-/// "Vector" of a frame that the `syscall` instruction made.
+/// "Vector" of a frame that the `syscall` instruction made, and that may be left the short way: by `rip`, `rflags`, `rsp` and the
+/// registers that a call preserves. Whoever changes more of such a frame calls [`Frame::restore_fully`].
 pub const SYSCALL: u64 = 256;
+/// "Vector" of a frame of a system call all of whose registers are to be restored.
+pub const SYSCALL_CHANGED: u64 = 257;
 const FRAME: usize = size_of::<Frame>();
 
 impl Frame {
@@ -64,12 +68,43 @@ impl Frame {
     pub fn is_user(&self) -> bool {
         (self.rip as i64) >= 0
     }
+
+    /// Makes the way back from a system call restore every register as the frame has it.
+    pub fn restore_fully(&mut self) {
+        if self.vector == SYSCALL {
+            let (code, data) = crate::hardening::isolation::selectors();
+            self.cs = u64::from(code);
+            self.ss = u64::from(data);
+            self.vector = SYSCALL_CHANGED;
+        }
+    }
 }
 
 // Called with the frame of an exception that the program caused and that is not a page to bring in. True: handled.
 crate::hook!(fn user_faults() -> "user-fault": fn(&mut Frame, u64) -> bool);
+// Called before the program goes on, when [`ATTENTION`] was raised: signals to deliver, another thread's turn.
+crate::hook!(fn attendants() -> "attention": fn(&mut Frame));
 // What serves an interrupt; the key is the vector.
 crate::hook!(fn interrupts() -> "interrupt": fn());
+
+/// Something is to be done before the program goes on.
+static ATTENTION: AtomicBool = AtomicBool::new(false);
+
+/// Has the "attention" hook called before the program goes on.
+pub fn raise_attention() {
+    ATTENTION.store(true, Ordering::Relaxed);
+}
+
+/// Does what has to be done before the program goes on.
+#[inline]
+pub fn attend(frame: &mut Frame) {
+    if ATTENTION.load(Ordering::Relaxed) {
+        ATTENTION.store(false, Ordering::Relaxed);
+        for attendant in attendants() {
+            (attendant.item)(frame);
+        }
+    }
+}
 
 /// Top of the running thread's kernel stack.
 pub static mut KERNEL_STACK_TOP: u64 = 0;
@@ -232,9 +267,22 @@ pub unsafe extern "C" fn leave() -> ! {
     )
 }
 
+/// Restores a frame, wherever it is on the thread's kernel stack.
+pub fn leave_by(frame: &Frame) -> ! {
+    // SAFETY: the frame holds the program's registers; nothing of the kernel's stack is needed any more.
+    unsafe { core::arch::asm!("mov rsp, {}", "jmp {}", in(reg) frame, sym leave, options(noreturn)) }
+}
+
 const PAGE_FAULT: u64 = 14;
 
 extern "C" fn trap(frame: &mut Frame) {
+    handle(frame);
+    if frame.is_user() {
+        attend(frame);
+    }
+}
+
+fn handle(frame: &mut Frame) {
     let address = if frame.vector == PAGE_FAULT { x86_64::registers::control::Cr2::read_raw() } else { 0 };
     if frame.vector >= FIRST_INTERRUPT {
         for interrupt in interrupts().iter().filter(|entry| entry.key == frame.vector) {
