@@ -172,6 +172,11 @@ impl Decisions {
         self.insert(id, By::User, decision);
     }
 
+    /// Forgets what every layer says about an id.
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.layers.remove(id);
+    }
+
     /// Makes a layer's decision for an id, or takes it back.
     pub fn insert(&mut self, id: &str, by: By, decision: Option<Decision>) {
         let stack = self.layers.entry(Arc::from(id)).or_default();

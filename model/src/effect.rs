@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::decisions::Decisions;
-use crate::refusal::{Change, Refusal};
+use crate::decisions::{Decision, Decisions};
+use crate::fix::Budget;
+use crate::refusal::Refusal;
 use crate::resolve::Resolution;
 use crate::tree::{Kind, NodeId, ParamId, Tree};
 use crate::value::Value;
@@ -57,6 +58,22 @@ impl Footprint {
             boot_memory_bytes: minus(after.boot_memory_bytes, self.boot_memory_bytes),
             syscalls: i64::from(after.syscalls) - i64::from(self.syscalls),
         }
+    }
+}
+
+/// A decision to make or to take back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What is decided.
+    pub id: String,
+    /// The user's decision; nothing to take it back.
+    pub to: Option<Decision>,
+}
+
+impl Change {
+    /// A decision to make, or with nothing to take back.
+    pub fn new(id: impl Into<String>, to: impl Into<Option<Decision>>) -> Change {
+        Change { id: id.into(), to: to.into() }
     }
 }
 
@@ -130,8 +147,11 @@ impl Tree {
 
     /// What changing decisions would do, without doing it. `before` is what `decisions` resolve to.
     ///
+    /// Fixes are looked for as [`Tree::budget`] allows. In a very large tree that is a first answer, and a worker may call
+    /// [`Tree::preview_within`] for the proof that there is no smaller one.
+    ///
     /// # Errors
-    /// When it cannot be.
+    /// When it cannot be: why, and what would help.
     pub fn preview(
         &self,
         decisions: &Decisions,
@@ -139,10 +159,34 @@ impl Tree {
         changes: &[Change],
         measure: Option<&dyn Measure>,
     ) -> Result<Effect, Refusal> {
+        self.preview_within(decisions, before, changes, measure, &self.budget())
+    }
+
+    /// What is spent on fixes when nobody says: everything that goes unnoticed between two keys.
+    pub fn budget(&self) -> Budget<'static> {
+        if self.len() > 2_000 { Budget::first_answer() } else { Budget::default() }
+    }
+
+    /// [`Tree::preview`], with a say on how much work fixes may be.
+    ///
+    /// # Errors
+    /// When it cannot be: why, and what would help.
+    pub fn preview_within(
+        &self,
+        decisions: &Decisions,
+        before: &Resolution,
+        changes: &[Change],
+        measure: Option<&dyn Measure>,
+        budget: &Budget<'_>,
+    ) -> Result<Effect, Refusal> {
         let mut changed = decisions.clone();
         for change in changes {
             changed.set(&change.id, change.to.clone());
         }
-        Ok(self.effect(before, self.resolve(&changed)?, measure))
+        let stand = self.stand(&changed).map_err(|wrong| self.refuse_invalid(&wrong))?;
+        match self.resolve_stand(&stand) {
+            Some(after) => Ok(self.effect(before, after, measure)),
+            None => Err(self.refuse(&changed, &stand, Some(before), changes, budget, measure)),
+        }
     }
 }

@@ -8,11 +8,13 @@ mod decisions;
 mod declaration;
 mod diagnostics;
 mod effect;
+mod fix;
 mod history;
 mod problem;
 mod reader;
 mod refusal;
 mod resolve;
+mod solver;
 mod tree;
 mod value;
 
@@ -20,9 +22,10 @@ pub use config::{Config, Program, SCHEMA};
 pub use decisions::{By, Decision, DecisionValue, Decisions};
 pub use declaration::Condition;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Severity, closest, did_you_mean};
-pub use effect::{Delta, Effect, Footprint, Measure, ParamChange};
+pub use effect::{Change, Delta, Effect, Footprint, Measure, ParamChange};
+pub use fix::{Budget, Fix};
 pub use history::History;
-pub use refusal::{Change, Fix, Reason, Refusal};
+pub use refusal::{Place, Reason, Refusal};
 pub use resolve::{Origin, Resolution};
 pub use tree::{
     CapabilityId, Clause, Kind, Link, Node, NodeId, Param, ParamId, Rule, Source, Term, Tree, last_part,

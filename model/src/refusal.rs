@@ -1,79 +1,256 @@
-//! The answer when a decision cannot be.
+//! The answer when decisions cannot be kept together: the argument, as data and as a sentence.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::decisions::Decision;
-use crate::effect::Effect;
+use crate::decisions::{By, Decision, Decisions};
+use crate::effect::{Change, Measure};
+use crate::fix::{Budget, Fix};
+use crate::problem::{Formula, Lists, Lit, Why};
+use crate::resolve::{Pin, Pinned, Resolution, Stand};
+use crate::solver::{Guide, Solver, Start, Unsat};
+use crate::tree::{NodeId, Term, Tree};
 
-/// One step of the argument why something cannot be.
+/// Where in a declaration a rule stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The declaration's file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u32,
+    /// Counted from 1.
+    pub column: u32,
+}
+
+/// One step of the argument why something is so or cannot be. `Display` gives it as a clause of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Reason {
-    /// A decision that means nothing.
+    /// A decision that means nothing to the tree.
     Invalid {
         /// What was decided.
         id: String,
-        /// What is wrong.
+        /// What is wrong with it.
         text: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
-    /// Something that must be on cannot be.
-    Blocked {
-        /// What.
+    /// A decision.
+    Decided {
+        /// What was decided.
+        id: String,
+        /// What it should be.
+        to: Decision,
+        /// Who decided.
+        by: By,
+        /// Whether it is the very decision that is being asked for.
+        asked: bool,
+    },
+    /// A parameter that nobody decided has its declared value.
+    Standard {
+        /// The parameter.
+        id: String,
+        /// Its value.
+        value: String,
+    },
+    /// A component that is always on.
+    Core {
+        /// The component.
         id: String,
         /// Why.
-        text: String,
+        why: String,
     },
+    /// A choice that is always active.
+    Always {
+        /// The choice.
+        id: String,
+    },
+    /// A component or choice is on only within another.
+    Within {
+        /// The inner.
+        id: String,
+        /// The outer.
+        around: String,
+    },
+    /// A choice is active whenever the component around it is on.
+    Active {
+        /// The choice.
+        id: String,
+        /// The component.
+        around: String,
+    },
+    /// An active choice has a member.
+    Member {
+        /// The choice.
+        id: String,
+        /// All its members.
+        members: Vec<String>,
+    },
+    /// A choice has no two members.
+    OneOf {
+        /// The choice.
+        id: String,
+        /// The two in question.
+        members: [String; 2],
+    },
+    /// A requirement.
+    Requires {
+        /// Who requires.
+        id: String,
+        /// What, as written: `net.ipv4`, `any of a, b`, `cap:clock`.
+        what: String,
+        /// The components that would satisfy it.
+        any: Vec<String>,
+        /// Where it is declared.
+        place: Place,
+    },
+    /// A conflict.
+    Conflicts {
+        /// Who declares it.
+        id: String,
+        /// The other.
+        other: String,
+        /// Where it is declared.
+        place: Place,
+    },
+    /// A parameter's value requires something.
+    RuleRequires {
+        /// The parameter.
+        id: String,
+        /// Which values.
+        when: String,
+        /// What, as written.
+        what: String,
+        /// The components that would satisfy it.
+        any: Vec<String>,
+        /// Where it is declared.
+        place: Place,
+    },
+    /// A parameter's value excludes something.
+    RuleConflicts {
+        /// The parameter.
+        id: String,
+        /// Which values.
+        when: String,
+        /// What.
+        other: String,
+        /// Where it is declared.
+        place: Place,
+    },
+    /// A recommendation.
+    Recommends {
+        /// Who recommends.
+        id: String,
+        /// What.
+        other: String,
+    },
+    /// A declared default.
+    Default {
+        /// Of what.
+        id: String,
+    },
+}
+
+impl Reason {
+    /// Where the rule is declared, when it is one that somebody wrote.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Reason::Requires { place, .. }
+            | Reason::Conflicts { place, .. }
+            | Reason::RuleRequires { place, .. }
+            | Reason::RuleConflicts { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn wish(id: &str, to: &Decision) -> String {
+    match to {
+        Decision::Bool(true) => format!("{id} on"),
+        Decision::Bool(false) => format!("{id} off"),
+        other => format!("{id} = {other}"),
+    }
+}
+
+/// What a requirement names, with the providers when it is a capability.
+fn named(what: &str, any: &[String]) -> String {
+    match (what.contains("cap:"), any) {
+        (true, []) => format!("{what}, which nothing provides"),
+        (true, [one]) => format!("{what}, which only {one} provides"),
+        (true, many) => format!("{what}, which {} provide", list(many, "and")),
+        (false, _) => what.to_string(),
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Invalid { text, .. } | Reason::Blocked { text, .. } => f.write_str(text),
+            Reason::Invalid { text, .. } => f.write_str(text),
+            Reason::Decided { id, to, by, asked } => {
+                let verb = match (by, asked, to) {
+                    (_, true, _) => "you ask for",
+                    (By::User, _, Decision::Bool(_)) => "you turned",
+                    (By::User, ..) => "you set",
+                    (By::Fit, _, Decision::Bool(_)) => "fitting turned",
+                    (By::Fit, ..) => "fitting set",
+                    (By::Preset(name), _, Decision::Bool(_)) => {
+                        return write!(f, "{} turns {}", by.noun(name), wish(id, to));
+                    }
+                    (By::Preset(name), ..) => return write!(f, "{} sets {}", by.noun(name), wish(id, to)),
+                };
+                write!(f, "{verb} {}", wish(id, to))
+            }
+            Reason::Standard { id, value } => write!(f, "{id} is {value} when nobody says otherwise"),
+            Reason::Core { id, why } => write!(f, "{id} is always on ({why})"),
+            Reason::Always { id } => write!(f, "{id} always has a member"),
+            Reason::Within { id, around } => write!(f, "{id} is part of {around}"),
+            Reason::Active { id, around } => write!(f, "{around} needs a member of {id}"),
+            Reason::Member { id, members } => write!(f, "{id} is one of {}", list(members, "or")),
+            Reason::OneOf { id, members: [a, b] } => write!(f, "{id} cannot be both {a} and {b}"),
+            Reason::Requires { id, what, any, .. } => write!(f, "{id} requires {}", named(what, any)),
+            Reason::Conflicts { id, other, .. } => write!(f, "{id} conflicts with {other}"),
+            Reason::RuleRequires { id, when, what, any, .. } => {
+                write!(f, "{id} requires {} when it is {when}", named(what, any))
+            }
+            Reason::RuleConflicts { id, when, other, .. } => {
+                write!(f, "{id} excludes {other} when it is {when}")
+            }
+            Reason::Recommends { id, other } => write!(f, "{id} recommends {other}"),
+            Reason::Default { id } => write!(f, "{id} is on by default"),
         }
     }
 }
 
-/// A decision to change, as part of a [`Fix`]. `to: None` takes the decision back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// What is decided.
-    pub id: String,
-    /// The decision; nothing to take it back.
-    pub to: Option<Decision>,
+impl By {
+    fn noun(&self, name: &str) -> String {
+        match name.strip_prefix("preset:") {
+            Some(name) => format!("preset {name}"),
+            None => name.to_string(),
+        }
+    }
 }
 
-/// A set of changes that makes the refused decision possible.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fix {
-    /// What to change besides.
-    pub changes: Vec<Change>,
-    /// What follows, the refused decision included.
-    pub effect: Effect,
-    /// Whether it is proven that nothing smaller would do.
-    pub minimal: bool,
+pub(crate) fn list(items: &[String], word: &str) -> String {
+    match items {
+        [] => "nothing".into(),
+        [one] => one.clone(),
+        [init @ .., last] => format!("{} {word} {last}", init.join(", ")),
+    }
 }
 
 /// Why decisions cannot be kept together, and what would help.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Refusal {
-    /// The argument, step by step.
+    /// The changes that were asked for; empty when decisions were resolved as they stand.
+    pub asked: Vec<Change>,
+    /// The argument, step by step. None of the steps can be left out.
     pub because: Vec<Reason>,
     /// The argument as a sentence.
     pub prose: String,
     /// Up to three ways out, the least change first.
     pub fixes: Vec<Fix>,
-}
-
-impl Refusal {
-    pub(crate) fn plain(reason: Reason) -> Refusal {
-        Refusal { prose: reason.to_string(), because: vec![reason], fixes: Vec::new() }
-    }
-
-    pub(crate) fn invalid(id: &str, text: String) -> Refusal {
-        Refusal::plain(Reason::Invalid { id: id.to_string(), text })
-    }
 }
 
 impl fmt::Display for Refusal {
@@ -83,3 +260,303 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// A proof in terms of pins and clauses.
+pub(crate) struct Proof {
+    pub pins: Vec<u32>,
+    pub standard: Vec<Lit>,
+    pub clauses: Vec<u32>,
+}
+
+impl Tree {
+    pub(crate) fn refuse_invalid(&self, wrong: &[(String, String)]) -> Refusal {
+        let because: Vec<Reason> = wrong
+            .iter()
+            .map(|(id, text)| Reason::Invalid {
+                id: id.clone(),
+                text: text.clone(),
+                hint: self.decision_hint(id, &Decision::Text(String::new())),
+            })
+            .collect();
+        let texts: Vec<String> = because.iter().map(Reason::to_string).collect();
+        Refusal { asked: Vec::new(), prose: texts.join("; "), because, fixes: Vec::new() }
+    }
+
+    /// The refusal of decisions that are known to contradict. `asked` are the changes among them that may not be undone.
+    pub(crate) fn refuse(
+        &self,
+        decisions: &Decisions,
+        stand: &Stand,
+        before: Option<&Resolution>,
+        asked: &[Change],
+        budget: &Budget<'_>,
+        measure: Option<&dyn Measure>,
+    ) -> Refusal {
+        let mut solver = Solver::new(&self.problem.formula, &self.problem.start);
+        let is_asked = |pin: u32| {
+            let id = self.pin_id(&stand.pins[pin as usize].pin);
+            asked.iter().any(|c| c.id == id)
+        };
+        let proof = self.prove(stand, &mut solver, &is_asked);
+        let because = self.argue(stand, &proof, &is_asked);
+        let prose = prose(&because, asked);
+        let fixes = self.fixes(decisions, stand, &mut solver, &proof, before, asked, budget, measure);
+        Refusal { asked: asked.to_vec(), because, prose, fixes }
+    }
+
+    /// The id that a pin decides.
+    pub(crate) fn pin_id(&self, pin: &Pin) -> &str {
+        match pin {
+            Pin::On(n) | Pin::Off(n) | Pin::Member(n, _) => &self.node(*n).id,
+            Pin::Value(p, _) => &self.param(*p).id,
+        }
+    }
+
+    pub(crate) fn pin_decision(&self, pin: &Pin) -> Decision {
+        match pin {
+            Pin::On(_) => Decision::ON,
+            Pin::Off(_) => Decision::OFF,
+            Pin::Member(_, m) => crate::last_part(&self.node(*m).id).into(),
+            Pin::Value(_, v) => v.into(),
+        }
+    }
+
+    /// A smallest-by-inclusion set of pins that contradict, and the clauses that show it.
+    fn prove(&self, stand: &Stand, solver: &mut Solver<'_>, is_asked: &dyn Fn(u32) -> bool) -> Proof {
+        let solve = |solver: &mut Solver<'_>, pins: &dyn Fn(u32) -> bool| -> Result<(), Unsat> {
+            let kept = stand.assumed.iter().filter(|(_, pin)| pin.is_none_or(pins));
+            let lits: Vec<Lit> = kept.map(|(lit, _)| *lit).collect();
+            match solver.solve(&lits, Guide::Demands(&self.problem), &|| false) {
+                Ok(()) => Ok(()),
+                Err(unsat) => Err(unsat.unwrap_or_default()),
+            }
+        };
+        let pins_of = |unsat: &Unsat| -> BTreeSet<u32> {
+            let used = stand.assumed.iter().filter(|(lit, _)| unsat.assumptions.binary_search(lit).is_ok());
+            used.filter_map(|(_, pin)| *pin).collect()
+        };
+        let mut unsat = solve(solver, &|_| true).err().unwrap_or_default();
+        let mut core = pins_of(&unsat);
+        // What was asked for is dropped last, so that the argument is about it where it can be.
+        let mut candidates: Vec<u32> = core.iter().copied().collect();
+        candidates.sort_by_key(|pin| is_asked(*pin));
+        for pin in candidates {
+            if !core.contains(&pin) {
+                continue;
+            }
+            if let Err(smaller) = solve(solver, &|p| p != pin && core.contains(&p)) {
+                core = pins_of(&smaller);
+                unsat = smaller;
+            }
+        }
+        let standard = stand
+            .assumed
+            .iter()
+            .filter(|(lit, pin)| pin.is_none() && unsat.assumptions.binary_search(lit).is_ok())
+            .map(|(lit, _)| *lit)
+            .collect();
+        let assumptions = unsat.assumptions.clone();
+        Proof {
+            pins: core.into_iter().collect(),
+            standard,
+            clauses: self.shrink(unsat.clauses, &assumptions),
+        }
+    }
+
+    /// Drops clauses that the contradiction does not rest on. A proof by drawing consequences alone has none to spare, but
+    /// one that searched may have.
+    fn shrink(&self, mut clauses: Vec<u32>, assumptions: &[Lit]) -> Vec<u32> {
+        // The work is quadratic; an argument of more steps than this is not one that a person reads.
+        const MOST: usize = 48;
+        if clauses.len() > MOST {
+            return clauses;
+        }
+        let mut at = 0;
+        while at < clauses.len() {
+            let without: Vec<u32> =
+                clauses.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, c)| *c).collect();
+            match self.contradict(&without, assumptions) {
+                Some(used) => clauses = used,
+                None => at += 1,
+            }
+        }
+        clauses
+    }
+
+    /// Whether some clauses and assumptions alone contradict; then those of the clauses that are needed for it, in order.
+    fn contradict(&self, clauses: &[u32], assumptions: &[Lit]) -> Option<Vec<u32>> {
+        let mut vars: Vec<usize> = assumptions.iter().map(|l| l.var()).collect();
+        vars.extend(
+            clauses.iter().flat_map(|c| self.problem.formula.clauses.get(*c as usize)).map(|l| l.var()),
+        );
+        vars.sort_unstable();
+        vars.dedup();
+        let small = |lit: &Lit| {
+            let var = vars.binary_search(&lit.var()).expect("collected above") as u32;
+            if lit.is_off() { Lit::off(var) } else { Lit::on(var) }
+        };
+        let mut lists: Lists<Lit> = Lists::default();
+        for c in clauses {
+            lists.push(self.problem.formula.clauses.get(*c as usize).iter().map(small));
+        }
+        let formula = Formula::new(vars.len(), lists);
+        let start = Start::new(&formula);
+        let assumptions: Vec<Lit> = assumptions.iter().map(small).collect();
+        match Solver::new(&formula, &start).solve(&assumptions, Guide::All, &|| false) {
+            Ok(()) => None,
+            Err(unsat) => {
+                Some(unsat.unwrap_or_default().clauses.into_iter().map(|c| clauses[c as usize]).collect())
+            }
+        }
+    }
+
+    /// Puts a proof in the order in which a person would tell it: from what is wished, step by step, to what stands against it.
+    fn argue(&self, stand: &Stand, proof: &Proof, is_asked: &dyn Fn(u32) -> bool) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        let mut last = Vec::new();
+        let mut reached: BTreeSet<usize> = BTreeSet::new();
+        let mut pins = proof.pins.clone();
+        pins.sort_by_key(|pin| is_asked(*pin));
+        for pin in pins {
+            let Pinned { pin: what, by } = &stand.pins[pin as usize];
+            let reason = Reason::Decided {
+                id: self.pin_id(what).to_string(),
+                to: self.pin_decision(what),
+                by: by.clone(),
+                asked: is_asked(pin),
+            };
+            match what {
+                Pin::Off(_) => last.push(reason),
+                Pin::On(n) => {
+                    reached.insert(n.index());
+                    reasons.push(reason);
+                }
+                Pin::Member(_, m) => {
+                    reached.extend(self.problem.picked[m.index()].map(|s| s as usize));
+                    reasons.push(reason);
+                }
+                Pin::Value(p, _) => {
+                    reached.extend(self.problem.rules.get(p.index()).iter().map(|s| *s as usize));
+                    reasons.push(reason);
+                }
+            }
+        }
+        for lit in &proof.standard {
+            if lit.is_off() {
+                continue;
+            }
+            reached.insert(lit.var());
+            let owner =
+                self.ruled.iter().find(|p| self.problem.rules.get(p.index()).contains(&(lit.var() as u32)));
+            if let Some(p) = owner {
+                let param = self.param(*p);
+                reasons.push(Reason::Standard { id: param.id.clone(), value: param.default.to_string() });
+            }
+        }
+        let mut left: Vec<u32> = proof.clauses.clone();
+        while !left.is_empty() {
+            let clause = |c: u32| self.problem.formula.clauses.get(c as usize);
+            let speaks =
+                |c: &u32| clause(*c).iter().filter(|l| l.is_off()).all(|l| reached.contains(&l.var()));
+            // Each of the rest follows in the end; one whose time has not come only means that cases are being told apart.
+            let at = left.iter().position(speaks).unwrap_or(0);
+            let c = left.remove(at);
+            reached.extend(clause(c).iter().filter(|l| !l.is_off()).map(|l| l.var()));
+            reasons.extend(self.reason(self.problem.whys[c as usize]));
+        }
+        reasons.extend(last);
+        reasons
+    }
+
+    fn place(&self, n: NodeId, span: &std::ops::Range<usize>) -> Place {
+        let at = self.location(n, span);
+        Place { file: self.node(n).file.clone(), line: at.line, column: at.column }
+    }
+
+    fn names(&self, terms: &[Term]) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for n in terms.iter().flat_map(|t| self.candidates(*t)) {
+            if !names.contains(&self.node(*n).id) {
+                names.push(self.node(*n).id.clone());
+            }
+        }
+        names
+    }
+
+    /// A clause as a step of an argument. Picks of a member are told by the decision itself.
+    pub(crate) fn reason(&self, why: Why) -> Option<Reason> {
+        let id = |n: NodeId| self.node(n).id.clone();
+        let around = |n: NodeId| self.node(n).within.map(id).unwrap_or_default();
+        Some(match why {
+            Why::Core(n) => Reason::Core { id: id(n), why: self.node(n).core.clone().unwrap_or_default() },
+            Why::Always(n) => Reason::Always { id: id(n) },
+            Why::Within(n) => Reason::Within { id: id(n), around: around(n) },
+            Why::Active(n) => Reason::Active { id: id(n), around: around(n) },
+            Why::Member(n) => {
+                Reason::Member { id: id(n), members: self.node(n).children.iter().map(|m| id(*m)).collect() }
+            }
+            Why::OneOf(n, a, b) => Reason::OneOf { id: id(n), members: [id(a), id(b)] },
+            Why::Picked(..) => return None,
+            Why::Requires(n, at) => {
+                let clause = &self.node(n).requires[at as usize];
+                Reason::Requires {
+                    id: id(n),
+                    what: clause.text.clone(),
+                    any: self.names(&clause.alternatives),
+                    place: self.place(n, &clause.span),
+                }
+            }
+            Why::Conflicts(n, at, other) => Reason::Conflicts {
+                id: id(n),
+                other: id(other),
+                place: self.place(n, &self.node(n).conflicts[at as usize].span),
+            },
+            Why::RuleRequires(p, r, at) => {
+                let param = &self.params[p as usize];
+                let clause = &param.rules[r as usize].requires[at as usize];
+                Reason::RuleRequires {
+                    id: param.id.clone(),
+                    when: param.rules[r as usize].when.describe(),
+                    what: clause.text.clone(),
+                    any: self.names(&clause.alternatives),
+                    place: self.place(param.owner, &clause.span),
+                }
+            }
+            Why::RuleConflicts(p, r, at, other) => {
+                let param = &self.params[p as usize];
+                let rule = &param.rules[r as usize];
+                Reason::RuleConflicts {
+                    id: param.id.clone(),
+                    when: rule.when.describe(),
+                    other: id(other),
+                    place: self.place(param.owner, &rule.conflicts[at as usize].span),
+                }
+            }
+        })
+    }
+}
+
+/// "Because …, … and …, net.ipv4 cannot be off."
+fn prose(because: &[Reason], asked: &[Change]) -> String {
+    let about_asked = because.iter().any(|r| matches!(r, Reason::Decided { asked: true, .. }));
+    let conclusion = match asked {
+        [Change { id, to: Some(to) }] if about_asked => match to {
+            Decision::Bool(true) => format!("{id} cannot be on"),
+            Decision::Bool(false) => format!("{id} cannot be off"),
+            other => format!("{id} cannot be {other}"),
+        },
+        [_, ..] if about_asked => "these changes cannot be made together".into(),
+        _ => "what is decided cannot be kept together".into(),
+    };
+    let single = asked.len() == 1;
+    let steps: Vec<String> = because
+        .iter()
+        .filter(|r| !(single && matches!(r, Reason::Decided { asked: true, .. })))
+        .map(Reason::to_string)
+        .collect();
+    if steps.is_empty() {
+        format!("{conclusion}.")
+    } else {
+        format!("Because {}, {conclusion}.", list(&steps, "and"))
+    }
+}

@@ -1,5 +1,6 @@
 //! From decisions to the full set.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
@@ -7,8 +8,9 @@ use serde::Serialize;
 
 use crate::decisions::{By, Decision, Decisions};
 use crate::declaration::typed;
-use crate::problem::Why;
-use crate::refusal::{Reason, Refusal};
+use crate::problem::{Lit, Why};
+use crate::refusal::Refusal;
+use crate::solver::{Guide, Solver};
 use crate::tree::{Kind, NodeId, ParamId, Tree};
 use crate::value::Value;
 
@@ -31,6 +33,8 @@ pub enum Origin {
     RecommendedBy(NodeId),
     /// It is the default member of an active choice; or it is off because another member was taken.
     Member,
+    /// It would be on by default, and something that is on speaks against it.
+    Blocked,
 }
 
 impl From<&By> for Origin {
@@ -54,7 +58,8 @@ impl Origin {
             Origin::Core => "core".into(),
             Origin::RequiredBy(n) => format!("required by {}", tree.node(*n).id),
             Origin::RecommendedBy(n) => format!("recommended by {}", tree.node(*n).id),
-            Origin::Member => "default member".into(),
+            Origin::Member => "choice".into(),
+            Origin::Blocked => "blocked".into(),
         }
     }
 }
@@ -117,6 +122,7 @@ impl Resolution {
 }
 
 /// A decision with its type.
+#[derive(Clone, Debug)]
 pub(crate) enum Pin {
     On(NodeId),
     Off(NodeId),
@@ -152,111 +158,277 @@ impl Tree {
         Err(format!("there is nothing called `{id}`"))
     }
 
+    /// The decisions with their types and the literals they stand for.
+    pub(crate) fn stand(&self, decisions: &Decisions) -> Result<Stand, Vec<(String, String)>> {
+        let mut stand = Stand::default();
+        let mut wrong = Vec::new();
+        for (id, decision, by) in decisions.iter() {
+            match self.pin(id, decision) {
+                Ok(pin) => stand.pins.push(Pinned { pin, by: by.clone() }),
+                Err(message) => wrong.push((id.to_string(), message)),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        // A rule speaks while its parameter's value meets it, whether somebody decided the value or not.
+        let mut decided: Vec<(ParamId, usize)> = stand
+            .pins
+            .iter()
+            .enumerate()
+            .filter_map(|(at, p)| if let Pin::Value(id, _) = &p.pin { Some((*id, at)) } else { None })
+            .collect();
+        decided.sort_unstable();
+        for &p in &self.ruled {
+            let selectors = self.problem.rules.get(p.index());
+            let pin = decided.binary_search_by_key(&p, |(id, _)| *id).ok().map(|at| decided[at].1);
+            let param = self.param(p);
+            let value = match pin.map(|at| &stand.pins[at].pin) {
+                Some(Pin::Value(_, v)) => v,
+                _ => &param.default,
+            };
+            for (rule, &s) in param.rules.iter().zip(selectors) {
+                let lit = if rule.when.holds(value) { Lit::on(s) } else { Lit::off(s) };
+                stand.assumed.push((lit, pin.map(|at| at as u32)));
+            }
+        }
+        for (at, pinned) in stand.pins.iter().enumerate() {
+            let lit = match &pinned.pin {
+                Pin::On(n) => Lit::on(n.0),
+                Pin::Off(n) => Lit::off(n.0),
+                Pin::Member(_, m) => Lit::on(self.problem.picked[m.index()].expect("members have selectors")),
+                Pin::Value(..) => continue,
+            };
+            stand.assumed.push((lit, Some(at as u32)));
+        }
+        Ok(stand)
+    }
+
     /// What follows from decisions.
     ///
     /// # Errors
-    /// When no set keeps all rules and all decisions.
+    /// When no set keeps all rules and all decisions. The refusal says why and what would help.
     pub fn resolve(&self, decisions: &Decisions) -> Result<Resolution, Refusal> {
-        let n = self.len();
-        let mut off = vec![None::<Origin>; n];
-        let mut resolution = Resolution {
-            on: FixedBitSet::with_capacity(n),
-            origins: vec![Origin::Default; n],
-            members: Vec::new(),
-            defaults: self.defaults.clone(),
-            values: Vec::new(),
-        };
-        let mut queue: Vec<(NodeId, Origin)> = Vec::new();
-        let mut members = std::collections::HashMap::new();
-        for always in &self.problem.always {
-            queue.push((*always, Origin::Core));
-        }
-        for (id, decision, by) in decisions.iter() {
-            let origin = Origin::from(by);
-            match self.pin(id, decision) {
-                Ok(Pin::On(n)) => queue.push((n, origin)),
-                Ok(Pin::Off(n)) => off[n.index()] = Some(origin),
-                Ok(Pin::Member(choice, m)) => {
-                    members.insert(choice, (m, origin));
-                }
-                Ok(Pin::Value(p, value)) => resolution.values.push((p, value, origin)),
-                Err(message) => return Err(Refusal::invalid(id, message)),
+        let stand = self.stand(decisions).map_err(|wrong| self.refuse_invalid(&wrong))?;
+        self.resolve_stand(&stand)
+            .ok_or_else(|| self.refuse(decisions, &stand, None, &[], &self.budget(), None))
+    }
+
+    /// The preferred set, or nothing when there is none.
+    pub(crate) fn resolve_stand(&self, stand: &Stand) -> Option<Resolution> {
+        let mut solver = Solver::new(&self.problem.formula, &self.problem.start);
+        let assumptions: Vec<Lit> = stand.assumed.iter().map(|(lit, _)| *lit).collect();
+        solver.solve(&assumptions, Guide::Preferences(&self.problem), &|| false).ok()?;
+        Some(self.found(stand, &solver))
+    }
+
+    /// The set that a solver found, without what nobody asks for, and with the origin of everything.
+    fn found(&self, stand: &Stand, solver: &Solver<'_>) -> Resolution {
+        let mut model = FixedBitSet::with_capacity(self.len());
+        for lit in solver.trail() {
+            if !lit.is_off() && self.problem.is_node(*lit) {
+                model.insert(lit.var());
             }
         }
-        resolution.values.sort_by_key(|(p, ..)| *p);
-        let pinned = queue.len();
-        queue.extend(
-            self.nodes()
-                .filter(|n| self.node(*n).default && self.node(*n).within.is_none())
-                .map(|n| (n, Origin::Default)),
-        );
-        let mut at = 0;
-        while at < queue.len() {
-            let (n, origin) = queue[at].clone();
-            at += 1;
-            if resolution.is_on(n) {
+        let mut closure = Closure::new(self, stand, &model);
+        closure.run(solver);
+        // Where one of several was picked, a smaller set may leave only one to pick from; then nothing was picked for nothing.
+        while closure.picked && closure.on != model {
+            model = std::mem::take(&mut closure.on);
+            closure = Closure::new(self, stand, &model);
+            closure.run(solver);
+        }
+        let Closure { mut on, mut origins, .. } = closure;
+        let mut members = Vec::new();
+        for &choice in &self.choices {
+            if on.contains(choice.index()) {
+                for m in &self.node(choice).children {
+                    match on.contains(m.index()) {
+                        true => members.push((choice, *m)),
+                        false => origins[m.index()] = Origin::Member,
+                    }
+                }
+            }
+        }
+        let around = |n: NodeId| self.node(n).within.is_none_or(|w| on.contains(w.index()));
+        for &n in &self.on_by_default {
+            if !on.contains(n.index()) && around(n) {
+                origins[n.index()] = Origin::Blocked;
+            }
+        }
+        let mut values = Vec::new();
+        for pinned in &stand.pins {
+            match &pinned.pin {
+                Pin::Off(n) => origins[n.index()] = Origin::from(&pinned.by),
+                Pin::Value(p, v) => values.push((*p, v.clone(), Origin::from(&pinned.by))),
+                Pin::On(_) | Pin::Member(..) => {}
+            }
+        }
+        values.sort_by_key(|(p, ..)| *p);
+        for &menu in self.menus.iter().rev() {
+            if self.node(menu).children.iter().any(|c| on.contains(c.index())) {
+                on.insert(menu.index());
+            }
+        }
+        Resolution { on, origins, members, defaults: self.defaults.clone(), values }
+    }
+}
+
+/// Decisions with their types, and the literals that stand for them.
+#[derive(Clone, Default)]
+pub(crate) struct Stand {
+    pub pins: Vec<Pinned>,
+    /// Each with the decision it stands for; a parameter that nobody decided has none.
+    pub assumed: Vec<(Lit, Option<u32>)>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Pinned {
+    pub pin: Pin,
+    pub by: By,
+}
+
+/// Walks from what is on for its own sake to what that needs, within a set that is known to keep all rules. What it does not
+/// reach, nobody asks for. The order of the walk gives the origins: what is decided first, then what that requires, then
+/// defaults and recommendations, then picks among several.
+struct Closure<'a> {
+    tree: &'a Tree,
+    model: &'a FixedBitSet,
+    stand: &'a Stand,
+    on: FixedBitSet,
+    origins: Vec<Origin>,
+    queue: VecDeque<NodeId>,
+    soft: VecDeque<(NodeId, Soft)>,
+    open: VecDeque<(NodeId, u32)>,
+    picked: bool,
+}
+
+enum Soft {
+    Default,
+    Recommended(usize),
+}
+
+impl<'a> Closure<'a> {
+    fn new(tree: &'a Tree, stand: &'a Stand, model: &'a FixedBitSet) -> Closure<'a> {
+        Closure {
+            tree,
+            model,
+            stand,
+            on: FixedBitSet::with_capacity(tree.len()),
+            origins: vec![Origin::Default; tree.len()],
+            queue: VecDeque::new(),
+            soft: VecDeque::new(),
+            open: VecDeque::new(),
+            picked: false,
+        }
+    }
+
+    fn add(&mut self, n: NodeId, origin: Origin) {
+        if !self.on.put(n.index()) {
+            self.origins[n.index()] = origin;
+            self.queue.push_back(n);
+        }
+    }
+
+    fn run(&mut self, solver: &Solver<'_>) {
+        let problem = &self.tree.problem;
+        for &n in &self.tree.always {
+            self.add(n, Origin::Core);
+        }
+        let mut picks: Vec<(NodeId, usize)> = Vec::new();
+        for (at, pinned) in self.stand.pins.iter().enumerate() {
+            match &pinned.pin {
+                Pin::On(n) => self.add(*n, Origin::from(&pinned.by)),
+                Pin::Member(choice, _) => picks.push((*choice, at)),
+                Pin::Off(_) | Pin::Value(..) => {}
+            }
+        }
+        picks.sort_unstable();
+        let defaults = problem.defaults.iter().filter(|n| self.model.contains(n.index()));
+        self.soft.extend(defaults.map(|n| (*n, Soft::Default)));
+        loop {
+            if let Some(n) = self.queue.pop_front() {
+                self.visit(n, &picks, solver);
+            } else if let Some((n, soft)) = self.soft.pop_front() {
+                match soft {
+                    Soft::Default => {
+                        let member = self.tree.choice_of(n).is_some();
+                        self.add(n, if member { Origin::Member } else { Origin::Default });
+                    }
+                    Soft::Recommended(at) => {
+                        let group = &problem.recommends.get(n.index())[at];
+                        if !group.iter().any(|a| self.on.contains(a.index()))
+                            && let Some(a) = group.iter().find(|a| self.model.contains(a.index()))
+                        {
+                            self.add(*a, Origin::RecommendedBy(n));
+                        }
+                    }
+                }
+            } else if let Some((n, clause)) = self.open.pop_front() {
+                let lits = problem.formula.clauses.get(clause as usize);
+                let mut asked = lits.iter().filter(|l| !l.is_off() && self.model.contains(l.var()));
+                if !asked.clone().any(|l| self.on.contains(l.var())) {
+                    let preferred = asked.clone().find(|l| problem.preferred[l.var()]);
+                    if let Some(lit) = preferred.or_else(|| asked.next()) {
+                        self.picked = true;
+                        self.add(NodeId(lit.var() as u32), Origin::RequiredBy(n));
+                    }
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn visit(&mut self, n: NodeId, picks: &[(NodeId, usize)], solver: &Solver<'_>) {
+        let problem = &self.tree.problem;
+        for &clause in problem.demands.get(n.index()) {
+            let lits = problem.formula.clauses.get(clause as usize);
+            // A rule of a parameter speaks only while its selector is on.
+            if lits.iter().any(|l| l.is_off() && !problem.is_node(*l) && !solver.is_false(*l)) {
                 continue;
             }
-            let soft = at > pinned && matches!(origin, Origin::Default | Origin::RecommendedBy(_));
-            let enemy = self.problem.conflicts[n.index()].iter().find(|c| resolution.is_on(**c));
-            if off[n.index()].is_some() || enemy.is_some() {
-                if soft {
-                    continue;
+            let mut asked = lits.iter().filter(|l| !l.is_off() && self.model.contains(l.var()));
+            match (asked.next(), asked.next()) {
+                (Some(one), None) => {
+                    let target = NodeId(one.var() as u32);
+                    let origin = match problem.whys[clause as usize] {
+                        Why::Member(choice) => self.member_origin(choice, target, picks),
+                        _ => Origin::RequiredBy(n),
+                    };
+                    match origin {
+                        // Somebody may require the default member as well; that says more.
+                        Origin::Member => self.soft.push_back((target, Soft::Default)),
+                        origin => self.add(target, origin),
+                    }
                 }
-                return Err(Refusal::plain(Reason::Blocked {
-                    id: self.node(n).id.clone(),
-                    text: match enemy {
-                        Some(e) => format!("{} conflicts with {}", self.node(n).id, self.node(*e).id),
-                        None => format!("{} is off and is {}", self.node(n).id, origin.describe(self)),
-                    },
-                }));
-            }
-            resolution.on.insert(n.index());
-            resolution.origins[n.index()] = origin;
-            for demand in &self.problem.demands[n.index()] {
-                let alternatives = &demand.alternatives;
-                if alternatives.iter().any(|a| resolution.is_on(*a)) {
-                    continue;
-                }
-                let pick = match demand.why {
-                    Why::Member(c) => match members.get(&c) {
-                        Some((m, by)) => Some((*m, by.clone())),
-                        None => self.node(c).default_member.map(|m| (m, Origin::Member)),
-                    },
-                    _ => alternatives
-                        .iter()
-                        .find(|a| off[a.index()].is_none())
-                        .or(alternatives.first())
-                        .map(|a| (*a, Origin::RequiredBy(n))),
-                };
-                queue.extend(pick);
-            }
-            for inner in self.nodes().filter(|i| self.node(*i).within == Some(n) && self.node(*i).default) {
-                queue.push((inner, Origin::Default));
-            }
-            for r in &self.problem.recommends[n.index()] {
-                queue.push((*r, Origin::RecommendedBy(n)));
+                (Some(_), Some(_)) => self.open.push_back((n, clause)),
+                _ => debug_assert!(false, "the solver left a demand open"),
             }
         }
-        for (n, origin) in off.into_iter().enumerate() {
-            if let Some(origin) = origin {
-                resolution.origins[n] = origin;
+        if self.tree.node(n).kind == Kind::Choice {
+            return; // its inner default is its member, which the demand above has met
+        }
+        for inner in problem.inner.get(n.index()) {
+            if self.model.contains(inner.index()) {
+                self.soft.push_back((*inner, Soft::Default));
             }
         }
-        for n in (0..n).rev() {
-            if resolution.on.contains(n)
-                && let Some(parent) = self.nodes[n].parent
-                && self.node(parent).kind == Kind::Menu
-            {
-                resolution.on.insert(parent.index());
-            }
+        for at in 0..problem.recommends.get(n.index()).len() {
+            self.soft.push_back((n, Soft::Recommended(at)));
         }
-        resolution.members = self
-            .nodes()
-            .filter(|n| self.node(*n).kind == Kind::Choice)
-            .filter_map(|c| Some((c, *self.node(c).children.iter().find(|m| resolution.is_on(**m))?)))
-            .collect();
-        Ok(resolution)
+    }
+
+    fn member_origin(&self, choice: NodeId, member: NodeId, picks: &[(NodeId, usize)]) -> Origin {
+        if let Ok(at) = picks.binary_search_by_key(&choice, |(c, _)| *c) {
+            return Origin::from(&self.stand.pins[picks[at].1].by);
+        }
+        if self.tree.node(choice).default_member == Some(member) {
+            return Origin::Member;
+        }
+        // Not the default: somebody requires it, or the default is impossible.
+        let requires = |r: &&NodeId| self.on.contains(r.index());
+        self.tree.asking(member).iter().find(requires).map_or(Origin::Member, |r| Origin::RequiredBy(*r))
     }
 }
 
@@ -271,6 +443,7 @@ impl Serialize for Origin {
             Origin::RequiredBy(_) => "required",
             Origin::RecommendedBy(_) => "recommended",
             Origin::Member => "member",
+            Origin::Blocked => "blocked",
         })
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::decisions::Decisions;
 use crate::declaration::{self, Condition, Declaration, RawClause, RawDefault};
 use crate::diagnostics::{Diagnostic, Diagnostics, Location, Severity, did_you_mean};
-use crate::problem::Problem;
+use crate::problem::{Lists, Problem};
 use crate::value::{ParamType, Value};
 
 /// One declaration, as the caller found it.
@@ -193,6 +194,15 @@ pub struct Tree {
     pub(crate) capabilities: Vec<Capability>,
     pub(crate) problem: Problem,
     pub(crate) defaults: Arc<[Value]>,
+    /// Nodes that are always on: core components, and choices that lie in no component.
+    pub(crate) always: Vec<NodeId>,
+    pub(crate) choices: Vec<NodeId>,
+    pub(crate) menus: Vec<NodeId>,
+    pub(crate) on_by_default: Vec<NodeId>,
+    /// Parameters with rules.
+    pub(crate) ruled: Vec<ParamId>,
+    /// For a node: the nodes with a requirement that it could satisfy.
+    asking: Lists<NodeId>,
     roots: Vec<NodeId>,
     by_id: HashMap<String, NodeId>,
     param_by_id: HashMap<String, ParamId>,
@@ -230,12 +240,51 @@ impl Tree {
             })
             .collect();
         let linker = Linker { order: &order, declarations: &declarations, by_id: &by_id, problems };
-        linker.link().map(|(nodes, params, capabilities, roots, param_by_id)| {
+        linker.link().and_then(|(nodes, params, capabilities, roots, param_by_id)| {
             let removed = declarations.iter().flat_map(|d| d.removed.iter().cloned()).collect();
             let texts = order.iter().map(|s| s.text.to_string()).collect();
             let defaults = params.iter().map(|p| p.default.clone()).collect();
             let problem = Problem::new(&nodes, &params, &capabilities);
-            Tree { nodes, params, capabilities, problem, defaults, roots, by_id, param_by_id, removed, texts }
+            let which = |keep: &dyn Fn(&Node) -> bool| -> Vec<NodeId> {
+                let all = nodes.iter().enumerate().filter(|(_, node)| keep(node));
+                all.map(|(n, _)| NodeId(n as u32)).collect()
+            };
+            let always = which(&|n| n.core.is_some() || n.kind == Kind::Choice && n.within.is_none());
+            let choices = which(&|n| n.kind == Kind::Choice);
+            let menus = which(&|n| n.kind == Kind::Menu);
+            let member = |n: &Node| n.parent.is_some_and(|p| nodes[p.index()].kind == Kind::Choice);
+            let on_by_default = which(&|n| n.default && !member(n));
+            let ruled = (0..params.len() as u32)
+                .map(ParamId)
+                .filter(|p| !params[p.index()].rules.is_empty())
+                .collect();
+            let asking = problem.asking();
+            let tree = Tree {
+                always,
+                choices,
+                menus,
+                on_by_default,
+                ruled,
+                asking,
+                nodes,
+                params,
+                capabilities,
+                problem,
+                defaults,
+                roots,
+                by_id,
+                param_by_id,
+                removed,
+                texts,
+            };
+            match tree.resolve(&Decisions::new()) {
+                Ok(_) => Ok(tree),
+                // Nobody could ever build anything from such a tree.
+                Err(refusal) => {
+                    let message = format!("the declarations contradict each other: {refusal}");
+                    Err(Diagnostics(vec![Diagnostic::new(Severity::Error, "", message)]))
+                }
+            }
         })
     }
 
@@ -307,6 +356,11 @@ impl Tree {
             Term::Node(n) => self.problem.itself(n),
             Term::Capability(c) => &self.capabilities[c.0 as usize].providers,
         }
+    }
+
+    /// The nodes that have a requirement which this node could satisfy, alone or among others.
+    pub fn asking(&self, n: NodeId) -> &[NodeId] {
+        self.asking.get(n.index())
     }
 
     /// The depth of a node; roots have 0.

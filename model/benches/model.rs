@@ -1,0 +1,117 @@
+//! How long a person waits for the model, on trees shaped like real ones.
+//!
+//! `cargo bench -p bespoke-model` prints percentiles of what the configurator does at every key, over every component of the
+//! tree, against the targets; then divan's tables. With `-- --targets` only the percentiles, and a missed target is a failure.
+
+#[path = "../tests/synthetic/mod.rs"]
+mod synthetic;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bespoke_model::*;
+use synthetic::{Shape, Text};
+
+fn texts(components: usize) -> Vec<Text> {
+    synthetic::texts(1, &Shape::real(components))
+}
+
+struct Bench {
+    tree: Tree,
+    decisions: Decisions,
+    before: Resolution,
+}
+
+/// A tree, and a config such as a person has after a while: a twentieth of the components decided.
+fn bench(components: usize) -> Bench {
+    let tree = synthetic::load(&texts(components));
+    let rng = &mut synthetic::rng(7);
+    let mut decisions = Decisions::new();
+    while decisions.len() < components / 20 {
+        let (id, to) = synthetic::decision(rng, &tree);
+        let before = decisions.clone();
+        decisions.set(&id, Some(to));
+        if tree.resolve(&decisions).is_err() {
+            decisions = before;
+        }
+    }
+    let before = tree.resolve(&decisions).expect("checked at every step");
+    Bench { tree, decisions, before }
+}
+
+fn percentiles(name: &str, mut times: Vec<Duration>, target: Duration) -> bool {
+    times.sort_unstable();
+    let at = |p: usize| times[(times.len() - 1) * p / 100];
+    let met = at(99) <= target;
+    println!(
+        "{name:<58} n {:>6}  p50 {:>10.1?}  p99 {:>10.1?}  max {:>10.1?}  target {target:>8.1?} {}",
+        times.len(),
+        at(50),
+        at(99),
+        at(100),
+        if met { "met" } else { "MISSED" }
+    );
+    met
+}
+
+/// Every component toggled in turn, as when the cursor runs down the list; what can be and what cannot apart.
+fn toggles(components: usize, most: usize, target: Duration) -> bool {
+    let b = bench(components);
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    let nodes: Vec<NodeId> = b.tree.nodes().collect();
+    for round in 0..3 {
+        for n in nodes.iter().copied().step_by((nodes.len() / most).max(1)) {
+            let Some(change) = b.tree.toggle(&b.before, n) else { continue };
+            let start = Instant::now();
+            let answer = black_box(b.tree.preview(&b.decisions, &b.before, &[change], None));
+            let took = start.elapsed();
+            if round > 0 {
+                if answer.is_ok() { &mut done } else { &mut refused }.push(took);
+            }
+        }
+    }
+    let on = b.before.components(&b.tree).count();
+    println!("{components} components: {on} on, {} decided", b.decisions.len());
+    let mut met = percentiles("  effect of one toggle", done, target);
+    if !refused.is_empty() {
+        met &= percentiles("  refusal of one toggle, with reasons and fixes", refused, target);
+    }
+    met
+}
+
+fn load_and_resolve(components: usize, target: Duration) -> bool {
+    let texts = texts(components);
+    let times = (0..12)
+        .map(|_| {
+            let start = Instant::now();
+            let tree = synthetic::load(&texts);
+            black_box(tree.resolve(&Decisions::new()).expect("a tree that can be"));
+            start.elapsed()
+        })
+        .collect();
+    percentiles(&format!("load and resolve {components} components"), times, target)
+}
+
+fn main() {
+    let met = [
+        toggles(200, 1_000, Duration::from_micros(50)),
+        toggles(20_000, 700, Duration::from_millis(5)),
+        load_and_resolve(20_000, Duration::from_millis(100)),
+    ];
+    if std::env::args().any(|a| a == "--targets") {
+        std::process::exit(i32::from(met.contains(&false)));
+    }
+    divan::main();
+}
+
+#[divan::bench(args = [200, 2_000, 20_000])]
+fn load(bencher: divan::Bencher<'_, '_>, components: usize) {
+    let texts = texts(components);
+    bencher.bench(|| synthetic::load(&texts));
+}
+
+#[divan::bench(args = [200, 2_000, 20_000])]
+fn resolve(bencher: divan::Bencher<'_, '_>, components: usize) {
+    let b = bench(components);
+    bencher.bench(|| b.tree.resolve(&b.decisions));
+}
