@@ -120,10 +120,14 @@ pub fn texts(seed: u64, shape: &Shape) -> Vec<Text> {
         if chance(rng, shape.default) {
             text += "default = true\n";
         }
-        if chance(rng, shape.core) {
+        // In layered code what cannot be left out lies at the bottom.
+        let member = id.rsplit('.').next().is_some_and(|part| part.starts_with('k'));
+        if chance(rng, shape.core) && !member && (!shape.layered || at < shape.components / 50) {
             text += "core = 'nothing runs without it'\n";
         }
-        let clauses: Vec<String> = (0..rng.random_range(0..5))
+        // One member of every choice stands for itself, and every capability has somebody, as in trees that are looked after.
+        let bottom = shape.layered && (id.ends_with(".k0") || at < caps);
+        let clauses: Vec<String> = (0..if bottom { 0 } else { rng.random_range(0..5) })
             .map(|_| match chance(rng, 20) {
                 true => {
                     let some: Vec<String> = (0..rng.random_range(2..4)).map(|_| any(rng)).collect();
@@ -133,11 +137,12 @@ pub fn texts(seed: u64, shape: &Shape) -> Vec<Text> {
             })
             .collect();
         text += &format!("requires = [{}]\n", clauses.join(", "));
-        if chance(rng, shape.conflict) {
+        if chance(rng, shape.conflict) && (!shape.layered || at > shape.components / 10) {
             text += &format!("conflicts = [{}]\n", any(rng));
         }
-        if chance(rng, 12) {
-            text += &format!("provides = ['cap:c{}']\n", rng.random_range(0..caps));
+        if chance(rng, 12) || bottom && at < caps {
+            let cap = if at < caps { at } else { rng.random_range(0..caps) };
+            text += &format!("provides = ['cap:c{cap}']\n");
         }
         if chance(rng, shape.recommend) {
             text += &format!("recommends = [{}]\n", any(rng));
