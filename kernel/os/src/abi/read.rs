@@ -23,7 +23,7 @@ fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
 
 fn read_on(file: &Description, to: u64, count: u64) -> Result<u64> {
     let position = file.position.get();
-    let done = file.read(to, count.min(MOST) as usize, position)? as u64;
+    let done = file.read(to, count.min(MOST) as usize, file.access(position))? as u64;
     if file.is_seekable() {
         file.position.set(position + done);
     }
@@ -70,7 +70,7 @@ fn pread(args: &Args) -> Result<u64> {
     if (position as i64) < 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(file.read(to, count.min(MOST) as usize, position)? as u64)
+    Ok(file.read(to, count.min(MOST) as usize, file.access(position))? as u64)
 }
 
 fn lseek(args: &Args) -> Result<u64> {

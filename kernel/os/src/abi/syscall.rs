@@ -2,7 +2,9 @@
 
 use crate::errno::{Errno, Result};
 use crate::hardening::isolation;
-use crate::sched::trap::{self, Frame, KERNEL_CODE, KERNEL_DATA, KERNEL_STACK_TOP, SYSCALL, USER_CODE, USER_DATA};
+use crate::sched::trap::{
+    self, Frame, KERNEL_CODE, KERNEL_DATA, KERNEL_STACK_TOP, SYSCALL, USER_CODE, USER_DATA,
+};
 use linux_raw_sys::general::__kernel_timespec;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{LStar, SFMask, Star};

@@ -1,24 +1,48 @@
-//! `write(2)`, `writev(2)`.
+//! `write(2)`, `writev(2)`, `pwrite(2)`.
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file;
+use crate::fs::file::{self, Description};
 use crate::memory::user;
-use linux_raw_sys::general::{__NR_write, __NR_writev, O_ACCMODE, O_RDONLY, UIO_MAXIOV, iovec};
+use linux_raw_sys::general::{
+    __NR_pwrite64, __NR_write, __NR_writev, O_ACCMODE, O_APPEND, O_RDONLY, UIO_MAXIOV, iovec,
+};
 
-crate::register!("syscall": Handler = { __NR_write => write, __NR_writev => writev });
+crate::register!("syscall": Handler = { __NR_write => write, __NR_writev => writev, __NR_pwrite64 => pwrite });
 
 /// Linux moves at most this many bytes at once (`write(2)`, notes).
 const MOST: u64 = 0x7fff_f000;
 
-fn writable(fd: u64) -> Result<alloc::rc::Rc<file::Description>> {
+fn writable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
     let file = file::get(fd)?;
     if file.flags.get() & O_ACCMODE == O_RDONLY { Err(Errno::EBADF) } else { Ok(file) }
 }
 
+fn write_on(file: &Description, from: u64, count: u64) -> Result<u64> {
+    let appending = file.flags.get() & O_APPEND != 0;
+    let position = if appending && file.is_seekable() { file.stat().size } else { file.position.get() };
+    let done = file.write(from, count.min(MOST) as usize, file.access(position))? as u64;
+    if file.is_seekable() {
+        file.position.set(position + done);
+    }
+    Ok(done)
+}
+
 fn write(args: &Args) -> Result<u64> {
     let [fd, from, count, ..] = args.0;
-    Ok(writable(fd)?.write(from, count.min(MOST) as usize)? as u64)
+    write_on(&*writable(fd)?, from, count)
+}
+
+fn pwrite(args: &Args) -> Result<u64> {
+    let [fd, from, count, position, ..] = args.0;
+    let file = writable(fd)?;
+    if !file.is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    if (position as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(file.write(from, count.min(MOST) as usize, file.access(position))? as u64)
 }
 
 fn writev(args: &Args) -> Result<u64> {
@@ -34,10 +58,10 @@ fn writev(args: &Args) -> Result<u64> {
         if length == 0 {
             continue;
         }
-        match file.write(part.iov_base as u64, length as usize) {
+        match write_on(&file, part.iov_base as u64, length) {
             Ok(written) => {
-                total += written as u64;
-                if (written as u64) < length {
+                total += written;
+                if written < length {
                     break;
                 }
             }

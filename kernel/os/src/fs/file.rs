@@ -2,8 +2,10 @@
 
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
+use crate::sched::wait::Queue;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::cell::Cell;
 
 /// What `stat(2)` tells.
@@ -20,13 +22,48 @@ pub struct Stat {
     pub modified: (i64, u32),
 }
 
-/// What can be open. Addresses are the program's, and may fault.
-pub trait File {
-    /// Reads at most `count` bytes from `position` to the program's memory.
-    fn read(&self, to: u64, count: usize, position: u64) -> Result<usize>;
+bitflags::bitflags! {
+    /// What a file is ready for; the values are those of `poll(2)` and `epoll(7)`.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub struct Readiness: u32 {
+        const READ = linux_raw_sys::general::POLLIN | linux_raw_sys::general::POLLRDNORM;
+        const WRITE = linux_raw_sys::general::POLLOUT | linux_raw_sys::general::POLLWRNORM;
+        const URGENT = linux_raw_sys::general::POLLPRI;
+        const ERROR = linux_raw_sys::general::POLLERR;
+        const HANG_UP = linux_raw_sys::general::POLLHUP;
+        /// The peer will send no more.
+        const PEER_SHUT = linux_raw_sys::general::POLLRDHUP;
+    }
+}
+
+/// How a read or write is made.
+#[derive(Clone, Copy)]
+pub struct Access {
+    /// Where in the file; files without positions do not look at it.
+    pub position: u64,
+    /// O_NONBLOCK: EAGAIN instead of a wait.
+    pub nonblocking: bool,
+}
+
+/// What can be open. Addresses are the program's, and may fault: nothing may be borrowed across an access to them, nor across a wait.
+pub trait File: Any {
+    /// Reads at most `count` bytes to the program's memory. Waits for the first byte unless told not to; zero is the end.
+    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize>;
     /// Writes bytes of the program's memory.
-    fn write(&self, from: u64, count: usize) -> Result<usize>;
+    fn write(&self, from: u64, count: usize, access: Access) -> Result<usize>;
     fn stat(&self) -> Stat;
+    /// What would not wait now.
+    fn readiness(&self) -> Readiness {
+        Readiness::READ | Readiness::WRITE
+    }
+    /// Woken when readiness grows; none for a file that is always ready.
+    fn queue(&self) -> Option<&Queue> {
+        None
+    }
+    /// `ioctl(2)` beyond what is done for every file.
+    fn control(&self, _request: u32, _argument: u64) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
     /// The whole contents, for a file of the image.
     fn image_data(&self) -> Option<&'static [u8]> {
         None
@@ -39,10 +76,6 @@ pub trait File {
     fn is_seekable(&self) -> bool {
         false
     }
-    /// Whether it is a terminal.
-    fn is_terminal(&self) -> bool {
-        false
-    }
 }
 
 /// An open file description (`open(2)`): what descriptors made by dup share.
@@ -51,6 +84,18 @@ pub struct Description {
     pub position: Cell<u64>,
     /// O_* flags.
     pub flags: Cell<u32>,
+}
+
+impl Description {
+    /// An access at a position, under this description's flags.
+    pub fn access(&self, position: u64) -> Access {
+        Access { position, nonblocking: self.flags.get() & linux_raw_sys::general::O_NONBLOCK != 0 }
+    }
+
+    /// The file as what it is, if it is a `T`.
+    pub fn downcast<T: File>(&self) -> Option<&T> {
+        (&*self.file as &dyn Any).downcast_ref()
+    }
 }
 
 impl core::ops::Deref for Description {

@@ -1,6 +1,6 @@
 //! `/dev/null`.
 
-use super::file::{File, Stat};
+use super::file::{Access, File, Stat};
 use crate::errno::Result;
 use alloc::rc::Rc;
 use linux_raw_sys::general::S_IFCHR;
@@ -14,10 +14,10 @@ fn open(path: &[u8]) -> Option<Rc<dyn File>> {
 }
 
 impl File for Null {
-    fn read(&self, _: u64, _: usize, _: u64) -> Result<usize> {
+    fn read(&self, _: u64, _: usize, _: Access) -> Result<usize> {
         Ok(0)
     }
-    fn write(&self, _: u64, count: usize) -> Result<usize> {
+    fn write(&self, _: u64, count: usize, _: Access) -> Result<usize> {
         Ok(count)
     }
     fn stat(&self) -> Stat {

@@ -1,6 +1,6 @@
 //! The packed root: a sorted index and the files' bytes, laid out by the composer (`ARCHITECTURE.md`, "The packed root").
 
-use super::file::{File, Stat};
+use super::file::{Access, File, Stat};
 use crate::errno::{Errno, Result};
 use crate::memory::paging::{DIRECT_BASE, image_to_phys, phys_to_virt};
 use crate::memory::user;
@@ -156,19 +156,19 @@ impl Packed {
 }
 
 impl File for Packed {
-    fn read(&self, to: u64, count: usize, position: u64) -> Result<usize> {
+    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
         let entry = self.entry();
         if entry.is_directory() {
             return Err(Errno::EISDIR);
         }
         let data = entry.data();
-        let rest = &data[data.len().min(position as usize)..];
+        let rest = &data[data.len().min(access.position as usize)..];
         let count = count.min(rest.len());
         user::write_bytes(to, &rest[..count])?;
         Ok(count)
     }
 
-    fn write(&self, _: u64, _: usize) -> Result<usize> {
+    fn write(&self, _: u64, _: usize, _: Access) -> Result<usize> {
         Err(Errno::EBADF) // never open for writing
     }
 

@@ -1,13 +1,14 @@
 //! Standard input, output and error.
 
-use super::file::{self, File, Stat};
+use super::file::{self, Access, File, Stat};
 use crate::boot::pvh::StartInfo;
 use crate::console::output;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::sched::thread;
 use alloc::rc::Rc;
 use linux_raw_sys::general::{O_RDWR, S_IFCHR};
+use linux_raw_sys::ioctl::{TCGETS, TIOCGWINSZ};
 
 crate::register!("init": fn(&StartInfo) = { 90 => init });
 
@@ -22,7 +23,7 @@ fn init(_: &StartInfo) {
 }
 
 impl File for Console {
-    fn read(&self, to: u64, count: usize, _: u64) -> Result<usize> {
+    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
         if count == 0 {
             return Ok(0);
         }
@@ -35,6 +36,7 @@ impl File for Console {
                     line[length] = byte;
                     length += 1;
                 }
+                None if length == 0 && access.nonblocking => return Err(Errno::EAGAIN),
                 None if length == 0 => thread::give_way(),
                 None => break,
             }
@@ -43,7 +45,7 @@ impl File for Console {
         Ok(length)
     }
 
-    fn write(&self, from: u64, count: usize) -> Result<usize> {
+    fn write(&self, from: u64, count: usize, _: Access) -> Result<usize> {
         let mut chunk = [0u8; 256];
         let mut done = 0;
         while done < count {
@@ -63,7 +65,18 @@ impl File for Console {
         Stat { mode: S_IFCHR | 0o620, links: 1, device: 0x501, ..Stat::default() }
     }
 
-    fn is_terminal(&self) -> bool {
-        true
+    fn control(&self, request: u32, argument: u64) -> Result<u64> {
+        match request {
+            // A serial line: a terminal whose size nobody knows.
+            TIOCGWINSZ => user::write(argument, &[0u16; 4])?,
+            TCGETS => {
+                // `struct termios` of the kernel: four flag words, line discipline, 19 control characters.
+                let mut termios = [0u8; 36];
+                termios[..16].copy_from_slice(&[0, 5, 0, 0, 5, 0, 0, 0, 0xbd, 0x0c, 0, 0, 0x3b, 0x8a, 0, 0]);
+                user::write(argument, &termios)?;
+            }
+            _ => return Err(Errno::ENOTTY),
+        }
+        Ok(0)
     }
 }

@@ -88,7 +88,6 @@ pub fn start_first(start: Start) -> ! {
     let first = SCHEDULER.borrow().ready.pop_front();
     make_current(first.expect("the thread just added"));
     leave_by(&frame)
-    }
 }
 
 fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64) -> Rc<Thread> {
