@@ -1,1 +1,21 @@
-fn main() {}
+//! Bespoke: an operating system cut to fit one program.
+//!
+//! This binary shows and asks. What may be chosen is decided by `bespoke-model`, what an image is by `bespoke-kernel`.
+#![forbid(unsafe_code)]
+
+mod app;
+mod backend;
+mod cli;
+mod presets;
+mod terminal;
+mod text;
+mod ui;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::run(cli::args::Cli::parse())
+}

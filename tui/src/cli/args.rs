@@ -1,0 +1,224 @@
+//! What may be typed after `bespoke`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An operating system cut to fit one program.
+#[derive(Parser, Debug)]
+#[command(name = "bespoke", version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "With no command the configurator opens. A CONFIG is a TOML file, or `preset:NAME`.\n\n\
+    Start here:\n  \
+    bespoke                              look around; ./bespoke.toml is used when it exists\n  \
+    bespoke new /usr/bin/redis-server    a config that fits a program\n  \
+    bespoke build redis-server.toml      one bootable file\n  \
+    bespoke run redis-server.toml        boot it; the exit status is the program's own\n\n\
+    Exit status: 0 done, 1 the answer is no, 2 wrong usage."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to open the configurator.
+    #[command(flatten)]
+    pub open: Open,
+}
+
+/// How to open the configurator.
+#[derive(Args, Debug, Default)]
+pub struct Open {
+    /// The config to open [default: ./bespoke.toml]
+    pub config: Option<String>,
+    /// Draw with plain ASCII characters
+    #[arg(long)]
+    pub ascii: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long)]
+    pub no_mouse: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Inspect a program and write a config that fits it
+    New(New),
+    /// Turn parts on and off and set parameters
+    Set(Set),
+    /// Make the bootable image
+    Build(Build),
+    /// Boot a config or an image; the exit status is the program's own
+    Run(Run),
+    /// Check every rule and every path
+    Check(Check),
+    /// Exact bytes: total, per part, and per toggle
+    Size(Size),
+    /// Why a part is on or off, what blocks it, what it costs
+    Explain(Explain),
+    /// Compare two configs: decisions, parts, bytes
+    Diff(Diff),
+    /// The tree of parts
+    List(List),
+    /// The configs that ship, and your own
+    Preset(Preset),
+}
+
+/// `bespoke new`.
+#[derive(Args, Debug)]
+pub struct New {
+    /// The program: an ELF executable for Linux on x86-64
+    pub program: PathBuf,
+    /// Where to write the config [default: PROGRAM's name with .toml, here]
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// The preset to start from
+    #[arg(long, default_value = "hello")]
+    pub preset: String,
+    /// Overwrite the config when it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke set`.
+#[derive(Args, Debug)]
+pub struct Set {
+    /// The config to change
+    pub config: String,
+    /// ID=on, ID=off, ID=auto (no decision), or PARAMETER=VALUE
+    #[arg(required = true, value_name = "ID=VALUE")]
+    pub decisions: Vec<String>,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke build`.
+#[derive(Args, Debug)]
+pub struct Build {
+    /// The config to build
+    pub config: String,
+    /// Where to write the image [default: CONFIG with .img, beside it]
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// The form of the image
+    #[arg(long, default_value = "elf", value_parser = ["elf"])]
+    pub format: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// A config, or an image that was built
+    #[arg(value_name = "CONFIG|IMAGE")]
+    pub target: String,
+    /// Memory of the machine
+    #[arg(short, long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Forward a port of this machine to one of the program
+    #[arg(short = 'p', long = "port", value_name = "HOST:GUEST")]
+    pub ports: Vec<String>,
+    /// Arguments for the program, instead of the config's
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+/// `bespoke check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The config to check
+    pub config: String,
+    /// Fail when the image would be larger
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke size`.
+#[derive(Args, Debug)]
+pub struct Size {
+    /// The config to measure
+    pub config: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The config
+    pub config: String,
+    /// The part or parameter
+    pub id: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke diff`.
+#[derive(Args, Debug)]
+pub struct Diff {
+    /// One config
+    pub a: String,
+    /// The other
+    pub b: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke list`.
+#[derive(Args, Debug)]
+pub struct List {
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bespoke preset`.
+#[derive(Args, Debug)]
+pub struct Preset {
+    /// What to do with presets.
+    #[command(subcommand)]
+    pub command: PresetCommand,
+}
+
+/// What to do with presets.
+#[derive(Subcommand, Debug)]
+pub enum PresetCommand {
+    /// The presets that there are
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a preset
+    Show {
+        /// The preset
+        name: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep a config as a preset of your own
+    Save {
+        /// The config
+        config: String,
+        /// The name to keep it under
+        name: String,
+        /// Overwrite the preset when it exists
+        #[arg(long)]
+        force: bool,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,93 @@
+//! Commands that make and boot images: `build`, `run`.
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use bespoke_kernel::run::{self as machine, Options, Publish};
+use serde_json::json;
+
+use super::args::{Build, Run};
+use super::{Done, Stop, load, print, print_json};
+use crate::backend;
+use crate::presets::Failure;
+use crate::text;
+
+/// Where the image of a config goes when nobody says.
+pub fn image_path(config: &str) -> PathBuf {
+    match config.strip_prefix("preset:") {
+        Some(name) => PathBuf::from(format!("{name}.img")),
+        None => Path::new(config).with_extension("img"),
+    }
+}
+
+/// `bespoke build`.
+pub fn build(args: &Build) -> Done {
+    let start = Instant::now();
+    let to = args.output.clone().unwrap_or_else(|| image_path(&args.config));
+    let loaded = load(&args.config)?;
+    let progress = std::io::stderr().is_terminal() && !args.json;
+    if progress {
+        let _ = write!(std::io::stderr(), "building {}\r", to.display());
+    }
+    let result = backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &to);
+    if progress {
+        let blank = " ".repeat(text::width(&format!("building {}", to.display())));
+        let _ = write!(std::io::stderr(), "{blank}\r");
+    }
+    let bytes = result?;
+    let millis = start.elapsed().as_secs_f64() * 1000.0;
+    if args.json {
+        print_json(
+            &json!({ "path": to, "image_bytes": bytes, "milliseconds": (millis * 10.0).round() / 10.0 }),
+        );
+    } else {
+        print(&format!("{}  {}  {millis:.0} ms\n", to.display(), text::bytes(bytes)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `bespoke run`.
+pub fn run(args: &Run) -> Done {
+    let mut options = Options { args: args.args.clone(), ..Options::default() };
+    if let Some(memory) = &args.memory {
+        options.memory = match text::parse_size(memory) {
+            Some(bytes) if bytes >= 1 << 20 => bytes,
+            Some(_) => {
+                let failure = Failure::new(format!("{memory} is too little memory for a machine"));
+                return Err(Stop::Usage(failure.hint("1M is the least; write 64M for 64 MiB")));
+            }
+            None => {
+                let failure = Failure::new(format!("`{memory}` is not a size"));
+                return Err(Stop::Usage(failure.hint("write a size such as 64M")));
+            }
+        };
+    }
+    for port in &args.ports {
+        let publish: Publish =
+            port.parse().map_err(|error: machine::RunError| Stop::Usage(Failure::from_kernel(&error)))?;
+        options.ports.push(publish);
+    }
+    let target = Path::new(&args.target);
+    // The image of a config lives until the machine has stopped.
+    let scratch;
+    let image = if !args.target.starts_with("preset:") && is_elf(target) {
+        target.to_path_buf()
+    } else {
+        let loaded = load(&args.target)?;
+        scratch = tempfile::Builder::new().prefix("bespoke-run-").tempdir().map_err(|error| {
+            Stop::no(format!("cannot make a temporary folder: {}", crate::presets::plain(&error)))
+        })?;
+        let image = scratch.path().join("image");
+        backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &image)?;
+        image
+    };
+    let outcome = machine::run(&image, &options).map_err(|error| Failure::from_kernel(&error))?;
+    Ok(ExitCode::from(outcome.status as u8))
+}
+
+fn is_elf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
+}

@@ -1,0 +1,186 @@
+//! The command line.
+
+pub mod args;
+mod build;
+pub use build::image_path;
+mod decide;
+mod new;
+mod preset;
+mod show;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use bespoke_model::{Diagnostics, Refusal, Resolution, Tree};
+
+use self::args::{Cli, Command};
+use crate::backend::Kernel;
+use crate::presets::{self, Chain, Failure};
+use crate::text;
+
+/// Why a command ends without having done what was asked.
+#[derive(Debug)]
+pub enum Stop {
+    /// The answer is no: exit status 1.
+    No(Failure),
+    /// What was asked makes no sense: exit status 2.
+    Usage(Failure),
+    /// The answer is no, and it has been given.
+    Silent,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::No(failure)
+    }
+}
+
+impl Stop {
+    /// The answer is no.
+    pub fn no(message: impl Into<String>) -> Self {
+        Stop::No(Failure::new(message))
+    }
+}
+
+/// How a command ends.
+pub type Done = Result<ExitCode, Stop>;
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        None => crate::ui::open(&cli.open),
+        Some(Command::List(args)) => show::list(&args),
+        Some(Command::Set(args)) => decide::set(&args),
+        Some(Command::Build(args)) => build::build(&args),
+        Some(Command::Run(args)) => build::run(&args),
+        Some(Command::Check(args)) => decide::check(&args),
+        Some(Command::Size(args)) => show::size(&args),
+        Some(Command::Explain(args)) => show::explain(&args),
+        Some(Command::Diff(args)) => show::diff(&args),
+        Some(Command::New(args)) => new::new(&args),
+        Some(Command::Preset(args)) => preset::preset(&args),
+    };
+    let (failure, code) = match done {
+        Ok(code) => return code,
+        Err(Stop::Silent) => return ExitCode::from(1),
+        Err(Stop::No(failure)) => (failure, 1),
+        Err(Stop::Usage(failure)) => (failure, 2),
+    };
+    eprint!("{}", render(&failure));
+    ExitCode::from(code)
+}
+
+/// A failure as it is printed: the cause, and a hint when there is one.
+pub fn render(failure: &Failure) -> String {
+    let red = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let (on, off) = if red { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let mut out = format!("{on}error{off}: {}\n", failure.message.trim_end());
+    if let Some(hint) = &failure.hint {
+        out.push_str(&format!("hint: {hint}\n"));
+    }
+    out
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no failure.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints a value as JSON.
+pub fn print_json(value: &serde_json::Value) {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    print(&text);
+}
+
+/// A config with everything that follows from it.
+pub struct Loaded {
+    /// The library OS.
+    pub kernel: Rc<Kernel>,
+    /// The config and what it extends.
+    pub chain: Chain,
+    /// What follows.
+    pub resolution: Resolution,
+}
+
+impl Loaded {
+    /// The tree.
+    pub fn tree(&self) -> &'static Tree {
+        &self.kernel.os().tree
+    }
+}
+
+/// Loads a config, checks every decision in it, and resolves it.
+pub fn load(spec: &str) -> Result<Loaded, Stop> {
+    let kernel = Rc::new(Kernel::new());
+    let chain = presets::load(spec)?;
+    let resolution = resolve(&kernel.os().tree, &chain)?;
+    Ok(Loaded { kernel, chain, resolution })
+}
+
+/// What follows from a chain of configs.
+pub fn resolve(tree: &Tree, chain: &Chain) -> Result<Resolution, Failure> {
+    let mut problems = Diagnostics::new();
+    for config in std::iter::once(&chain.config).chain(chain.below.iter().map(|(_, config)| config)) {
+        problems.extend(tree.check(config));
+    }
+    if problems.has_errors() {
+        return Err(Failure::new(presets::strip_error(&problems.to_string())));
+    }
+    tree.resolve(&chain.decisions()).map_err(|refusal| refused(chain.config.file(), &refusal))
+}
+
+/// A refusal as a failure: the reason, and the fixes as a hint.
+pub fn refused(what: &str, refusal: &Refusal) -> Failure {
+    let prose = refusal.prose.trim_end_matches('.').replacen("Because ", "because ", 1);
+    let failure = Failure::new(format!("{what}: {prose}"));
+    let fixes: Vec<String> = refusal
+        .fixes
+        .iter()
+        .map(|fix| {
+            let words: Vec<String> = fix
+                .changes
+                .iter()
+                .map(|c| {
+                    format!(
+                        "{}={}",
+                        c.id,
+                        c.to.as_ref().map_or_else(|| "auto".to_owned(), ToString::to_string)
+                    )
+                })
+                .collect();
+            words.join(" ")
+        })
+        .collect();
+    match fixes.is_empty() {
+        true => failure,
+        false => failure.hint(format!("set {}", fixes.join(", or "))),
+    }
+}
+
+/// Columns that line up.
+pub fn columns(rows: &[Vec<String>], right: &[usize]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count)
+        .map(|c| rows.iter().filter_map(|r| r.get(c)).map(|cell| text::width(cell)).max().unwrap_or(0))
+        .collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (c, cell) in row.iter().enumerate() {
+            if c > 0 {
+                line.push_str("  ");
+            }
+            if right.contains(&c) {
+                line.push_str(&text::pad_left(cell, widths[c]));
+            } else {
+                line.push_str(&text::pad(cell, widths[c]));
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
