@@ -237,6 +237,54 @@ impl Config {
         }
     }
 
+    /// Changes `[set]` or `[fit]`.
+    pub(crate) fn change(&mut self, table: &'static str, id: &str, decision: Option<Decision>) {
+        self.edit(table, id, decision);
+    }
+
+    /// Moves a decision to another id, with its comments; one that is there already stays.
+    pub(crate) fn rename(&mut self, table: &'static str, from: &str, to: &str) {
+        let Some(entries) = self.doc.get_mut(table).and_then(EditItem::as_table_mut) else {
+            return self.rename_inline(table, from, to);
+        };
+        let was_sorted = entries.iter().map(|(k, _)| k).is_sorted();
+        let Some((key, item)) = entries.remove_entry(from) else { return };
+        if !entries.contains_key(to) {
+            let key = toml_edit::Key::new(to).with_leaf_decor(key.leaf_decor().clone());
+            entries.insert_formatted(&key, item);
+            if was_sorted {
+                entries.sort_values();
+            }
+        }
+        self.refresh();
+    }
+
+    fn rename_inline(&mut self, table: &'static str, from: &str, to: &str) {
+        let entries = self.doc.get_mut(table).and_then(EditItem::as_table_like_mut);
+        if let Some(entries) = entries
+            && let Some(item) = entries.remove(from)
+            && !entries.contains_key(to)
+        {
+            entries.insert(to, item);
+        }
+        self.refresh();
+    }
+
+    /// Makes an entry as another config has it, spelling and comments included.
+    pub(crate) fn take(&mut self, table: &'static str, key: &str, from: &Config) {
+        let theirs = match table {
+            "" => from.doc.get(key),
+            table => from.doc.get(table).and_then(EditItem::as_table_like).and_then(|t| t.get(key)),
+        };
+        let value = theirs.and_then(EditItem::as_value).cloned();
+        match (table, value) {
+            ("", Some(value)) => assign(self.doc.as_table_mut(), key, value),
+            ("", None) => drop(self.doc.remove(key)),
+            (table, value) => put(self.doc.as_table_mut(), table, key, value, table != "program"),
+        }
+        self.refresh();
+    }
+
     /// The text as it would be saved.
     pub fn text(&self) -> &str {
         &self.text
@@ -264,7 +312,13 @@ impl Config {
 /// Changes a value and keeps what surrounds it: the comment behind it, the space before it.
 fn assign(table: &mut dyn toml_edit::TableLike, key: &str, mut to: toml_edit::Value) {
     if let Some(EditItem::Value(old)) = table.get_mut(key) {
-        *to.decor_mut() = old.decor().clone();
+        let comment = |v: &toml_edit::Value| {
+            v.decor().suffix().and_then(|s| s.as_str()).is_some_and(|s| !s.trim().is_empty())
+        };
+        // A value that brings its own comment keeps it where there is none yet.
+        if comment(old) || !comment(&to) {
+            *to.decor_mut() = old.decor().clone();
+        }
         *old = to;
     } else {
         table.insert(key, edit_value(to));

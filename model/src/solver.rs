@@ -318,6 +318,32 @@ impl<'a> Solver<'a> {
         }
     }
 
+    /// Which of some literals can be true together, as far as drawing consequences shows, the earlier going first.
+    pub fn keep(&mut self, lits: &[Lit]) -> Vec<bool> {
+        self.back_to(0);
+        if self.broken.is_some() {
+            return vec![true; lits.len()]; // whose fault it is, solving will tell
+        }
+        let kept = lits
+            .iter()
+            .map(|&lit| {
+                if self.values[lit.var()] != FREE {
+                    return self.is_true(lit);
+                }
+                let level = self.level();
+                self.open_level();
+                self.assign(lit, Cause::Assumption);
+                let fits = self.propagate().is_none();
+                if !fits {
+                    self.back_to(level);
+                }
+                fits
+            })
+            .collect();
+        self.back_to(0);
+        kept
+    }
+
     /// From a conflict above level 1: the first clause that says what was wrong with the latest decision; goes back to
     /// where it would have spoken and lets it speak.
     fn learn(&mut self, clause: u32) {

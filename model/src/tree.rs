@@ -208,6 +208,7 @@ pub struct Tree {
     param_by_id: HashMap<String, ParamId>,
     pub(crate) removed: Vec<(String, String)>,
     texts: Vec<String>,
+    says_default: Vec<NodeId>,
 }
 
 impl Tree {
@@ -242,6 +243,8 @@ impl Tree {
         let linker = Linker { order: &order, declarations: &declarations, by_id: &by_id, problems };
         linker.link().and_then(|(nodes, params, capabilities, roots, param_by_id)| {
             let removed = declarations.iter().flat_map(|d| d.removed.iter().cloned()).collect();
+            let said = declarations.iter().enumerate().filter(|(_, d)| d.default.is_some());
+            let says_default = said.map(|(n, _)| NodeId(n as u32)).collect();
             let texts = order.iter().map(|s| s.text.to_string()).collect();
             let defaults = params.iter().map(|p| p.default.clone()).collect();
             let problem = Problem::new(&nodes, &params, &capabilities);
@@ -276,6 +279,7 @@ impl Tree {
                 param_by_id,
                 removed,
                 texts,
+                says_default,
             };
             match tree.resolve(&Decisions::new()) {
                 Ok(_) => Ok(tree),
@@ -376,6 +380,15 @@ impl Tree {
     /// The place of a span in the declaration of a node.
     pub fn location(&self, n: NodeId, span: &Range<usize>) -> Location {
         Location::new(&self.texts[n.index()], span.clone())
+    }
+
+    pub(crate) fn text(&self, n: NodeId) -> &str {
+        &self.texts[n.index()]
+    }
+
+    /// Whether a choice's declaration says its default; else the first member is it.
+    pub(crate) fn says_default(&self, n: NodeId) -> bool {
+        self.says_default.contains(&n)
     }
 
     /// All ids that a config may decide: components, choices and parameters.

@@ -1,32 +1,9 @@
 //! The main path on a small tree.
 
+mod small;
+
 use bespoke_model::*;
-
-const TREE: &[(&str, &str)] = &[
-    ("net", "title='Net'\nhelp='Networking.'\nkind='menu'"),
-    (
-        "net.ipv4",
-        "title='IPv4'\nhelp='The protocol.'\nrequires=[{any=['driver.virtio-net','driver.loopback']}]",
-    ),
-    (
-        "net.tcp",
-        "title='TCP'\nhelp='Streams.'\nrequires=['net.ipv4']\nprovides=['cap:stream']\nrecommends=['net.dns']\n[params.receive-buffer]\ntype='size'\ndefault='64KiB'\nmin='4KiB'\nmax='16MiB'\nhelp='Bytes.'",
-    ),
-    ("net.tcp.sack", "title='SACK'\nhelp='Selective acknowledgement.'\ndefault=true"),
-    ("net.dns", "title='DNS'\nhelp='Names.'"),
-    ("driver", "title='Drivers'\nhelp='Devices.'\nkind='menu'"),
-    ("driver.virtio-net", "title='virtio-net'\nhelp='The card.'"),
-    ("driver.loopback", "title='Loopback'\nhelp='Oneself.'"),
-    ("heap", "title='Heap'\nhelp='Memory.'\nkind='choice'\ndefault='talc'"),
-    ("heap.linked", "title='Linked list'\nhelp='Small.'"),
-    ("heap.talc", "title='talc'\nhelp='Fast.'"),
-    ("boot", "title='Boot'\nhelp='Start.'\ncore='nothing starts without it'"),
-];
-
-fn tree() -> Tree {
-    let sources: Vec<Source> = TREE.iter().map(|(id, text)| Source { id, file: id, text }).collect();
-    Tree::load(&sources).unwrap_or_else(|e| panic!("{e}"))
-}
+use small::tree;
 
 #[test]
 fn a_pin_pulls_in_what_it_needs_and_what_was_pulled_in_leaves_again() {
