@@ -32,6 +32,10 @@ mod root;
 pub mod run;
 mod sizer;
 mod symbols;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod truth;
 
 pub use embedded::{declarations, object_bytes};

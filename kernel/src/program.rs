@@ -450,7 +450,7 @@ impl Dynamic {
 fn guess(bytes: &[u8], kind: &ProgramKind, notes: &[&[u8]]) -> (Option<Libc>, Option<Language>) {
     let has = |text: &[u8]| memmem::find(bytes, text).is_some();
     let go = notes.iter().any(|note| u32_at(note, 0) == 4 && note.get(12..16) == Some(b"Go\0\0"))
-        || has(b"\xff Go buildinf:");
+        || memmem::find_iter(bytes, b"\xff Go buildinf:").any(|at| at.is_multiple_of(16));
     let libc = match kind {
         ProgramKind::Dynamic { interp, .. } if interp.contains("ld-musl") => Some(Libc::Musl),
         ProgramKind::Dynamic { interp, .. } if interp.contains("ld-linux") => Some(Libc::Glibc),
@@ -471,4 +471,251 @@ fn guess(bytes: &[u8], kind: &ProgramKind, notes: &[&[u8]]) -> (Option<Libc>, Op
         None
     };
     (libc, language)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A program: one part at 4 MiB with headers and code in it. `edit` changes the bytes.
+    fn elf(edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+        out.resize(16, 0);
+        out.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+        for word in [0x40_0000 + 200u64, 64, 0] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend([0; 4]);
+        for half in [64u16, 56, 2, 64, 0, 0] {
+            out.extend(half.to_le_bytes());
+        }
+        header(&mut out, PT_LOAD, 5, 0, 0x40_0000, 300, 4096);
+        header(&mut out, 0x6474_e551, 6, 0, 0, 0, 16); // PT_GNU_STACK; tests put others here
+        out.resize(300, 0xc3);
+        edit(&mut out);
+        out
+    }
+
+    fn header(out: &mut Vec<u8>, kind: u32, flags: u32, offset: u64, address: u64, size: u64, align: u64) {
+        out.extend(kind.to_le_bytes());
+        out.extend(flags.to_le_bytes());
+        for word in [offset, address, address, size, size, align] {
+            out.extend(word.to_le_bytes());
+        }
+    }
+
+    fn put(bytes: &mut [u8], at: usize, with: &[u8]) {
+        bytes[at..at + with.len()].copy_from_slice(with);
+    }
+
+    /// A program whose second header is this, with `data` at byte 400.
+    fn with_part(kind: u32, data: &[u8], edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        elf(|out| {
+            let mut part = Vec::new();
+            header(&mut part, kind, 4, 400, 0x40_0000 + 400, data.len() as u64, 1);
+            put(out, 120, &part);
+            out.resize(400, 0);
+            out.extend(data);
+            let len = out.len() as u64;
+            put(out, 64 + 32, &len.to_le_bytes());
+            put(out, 64 + 40, &len.to_le_bytes());
+            edit(out);
+        })
+    }
+
+    /// A dynamic section whose names follow it: `names` is their table.
+    fn dynamic(entries: &[(u64, u64)], names: &[u8]) -> Vec<u8> {
+        let strings = 0x40_0000 + 400 + 16 * (entries.len() as u64 + 3);
+        let all = entries.iter().copied().chain([(5, strings), (10, names.len() as u64), (0, 0)]);
+        let mut out: Vec<u8> =
+            all.flat_map(|(tag, value)| [tag.to_le_bytes(), value.to_le_bytes()].concat()).collect();
+        out.extend(names);
+        out
+    }
+
+    const PIE: (u64, u64) = (0x6fff_fffb, 0x0800_0000);
+
+    #[test]
+    fn kinds_are_told_apart() {
+        let plain = inspect(&elf(|_| {})).unwrap();
+        assert_eq!((plain.kind, plain.entry), (ProgramKind::Static, 0x40_00c8));
+        assert_eq!(plain.segments.len(), 1);
+        let segment = plain.segments[0];
+        assert_eq!((segment.read, segment.write, segment.execute), (true, false, true));
+
+        let pie = with_part(PT_DYNAMIC, &dynamic(&[PIE], b"\0"), |out| out[16] = 3);
+        assert_eq!(inspect(&pie).unwrap().kind, ProgramKind::StaticPie);
+
+        let interp = elf(|out| {
+            let mut part = Vec::new();
+            header(&mut part, PT_INTERP, 4, 250, 0x40_00fa, 28, 1);
+            put(out, 120, &part);
+            put(out, 250, b"/lib64/ld-linux-x86-64.so.2\0");
+        });
+        let program = inspect(&interp).unwrap();
+        assert_eq!(program.libc, Some(Libc::Glibc));
+        let interp = "/lib64/ld-linux-x86-64.so.2".to_owned();
+        assert_eq!(program.kind, ProgramKind::Dynamic { interp, needed: vec![], runpath: None });
+    }
+
+    #[test]
+    fn libraries_are_named_in_order() {
+        let table = dynamic(&[(1, 1), (1, 9), (29, 17), PIE], b"\0libz.so\0libc.so\0$ORIGIN/lib\0");
+        let bytes = with_part(PT_DYNAMIC, &table, |out| out[16] = 3);
+        let segments = inspect(&bytes).unwrap().segments;
+        let dynamic = Dynamic::read(&bytes, &table, &segments).unwrap();
+        assert_eq!(dynamic.needed, ["libz.so", "libc.so"]);
+        assert_eq!(dynamic.runpath.as_deref(), Some("$ORIGIN/lib"));
+    }
+
+    #[test]
+    fn this_very_test_is_a_dynamic_rust_program() {
+        let program = inspect(&std::fs::read("/proc/self/exe").unwrap()).unwrap();
+        assert_eq!(program.language, Some(Language::Rust));
+        match program.kind {
+            ProgramKind::Dynamic { interp, needed, .. } => {
+                assert!(interp.contains("ld-"), "{interp}");
+                assert!(needed.iter().any(|lib| lib.starts_with("libc.")), "{needed:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_fault_has_its_message() {
+        type Case<'c> = (Vec<u8>, &'c str);
+        let cases: Vec<Case<'_>> = vec![
+            (vec![], "the file is empty"),
+            (b"#!/bin/sh -e\necho".to_vec(), "a script for /bin/sh;"),
+            (b"#!".to_vec(), "a script for no interpreter"),
+            (b"hello".to_vec(), "something else, not a Linux executable"),
+            (b"MZ\x90".to_vec(), "a Windows executable"),
+            (b"\xcf\xfa\xed\xfe...".to_vec(), "a macOS executable"),
+            (b"\0asm\x01\0\0\0".to_vec(), "a WebAssembly module"),
+            (b"\x1f\x8b\x08".to_vec(), "a compressed file"),
+            (b"\x7fELF".to_vec(), "cut off: the ELF header ends at byte 64 and the file at 4"),
+            (
+                elf(|b| {
+                    b[4] = 1;
+                    b[18] = 3
+                }),
+                "32-bit (Intel 80386)",
+            ),
+            (
+                elf(|b| {
+                    b[4] = 1;
+                    b[18] = 40
+                }),
+                "32-bit (ARM)",
+            ),
+            (elf(|b| b[4] = 1), "32-bit (x32)"),
+            (elf(|b| b[18] = 183), "for ARM64 (aarch64)"),
+            (elf(|b| b[18] = 243), "for RISC-V"),
+            (
+                elf(|b| {
+                    b[5] = 2;
+                    put(b, 18, &[0, 22])
+                }),
+                "for IBM S/390",
+            ),
+            (elf(|b| put(b, 18, &[1, 0x99])), "for processor number 39169"),
+            (elf(|b| b[7] = 9), "for FreeBSD, not Linux"),
+            (elf(|b| b[16] = 1), "an object file, not a program; link it"),
+            (elf(|b| b[16] = 4), "a core dump"),
+            (elf(|b| b[16] = 9), "its type is 9"),
+            (elf(|b| b[5] = 7), "its byte order is 7"),
+            (elf(|b| b[4] = 7), "its class is 7"),
+            (elf(|b| b[20] = 2), "its ELF version is not 1"),
+            (elf(|b| b[56] = 0), "no program headers"),
+            (elf(|b| b[54] = 32), "program headers are 32 bytes each"),
+            (elf(|b| put(b, 32, &[0xff; 8])), "the table of program headers lies beyond any file"),
+            (elf(|b| b[34] = 9), "cut off: the table of program headers"),
+            (elf(|b| b.truncate(290)), "cut off: a loaded part ends at byte 300 and the file at 290"),
+            (elf(|b| b[64] = 0), "nothing of it is loaded"),
+            (elf(|b| put(b, 64 + 40, &[1, 0])), "larger in the file than in memory"),
+            (elf(|b| b[64 + 17] = 1), "cannot be mapped from its place"),
+            (elf(|b| b[64 + 48] = 3), "aligned to 4099"),
+            (elf(|b| put(b, 64 + 16, &[0, 0, 0, 0, 0, 0, 0, 0x80])), "outside of a program's memory"),
+            (elf(|b| b[26] = 0), "its entry point 0xc8 is in no executable part"),
+            (
+                elf(|b| {
+                    let part = b[64..120].to_vec();
+                    put(b, 120, &part)
+                }),
+                "overlap or are out of order at 0x400000",
+            ),
+            (elf(|b| b[64 + 4] = 4), "in no executable part"),
+            (with_part(PT_INTERP, b"ld.so\0", |_| {}), "interpreter's path is not absolute"),
+            (with_part(PT_INTERP, b"/\xff\xff\0", |_| {}), "interpreter's path is not text"),
+            (with_part(PT_DYNAMIC, &dynamic(&[(14, 1)], b"\0libx.so\0"), |b| b[16] = 3), "a shared library"),
+            (with_part(PT_DYNAMIC, &dynamic(&[(1, 1)], b"\0libc.so\0"), |b| b[16] = 3), "a shared library"),
+            (with_part(PT_DYNAMIC, &dynamic(&[(1, 99)], b"\0x\0"), |_| {}), "a library's name is missing"),
+        ];
+        for (bytes, expected) in cases {
+            let message = match inspect(&bytes) {
+                Err(error) => error.to_string(),
+                Ok(program) => panic!("{expected}: {program:?}"),
+            };
+            assert!(message.contains(expected), "expected `{expected}`, got `{message}`");
+            assert!(message.contains("; "), "`{message}` does not say what to do");
+            assert!(!message.contains('\n'), "{message}");
+        }
+        // The entry point may be at a part's very beginning.
+        inspect(&elf(|b| b[24] = 0x10)).unwrap();
+    }
+
+    #[test]
+    fn runtimes_are_recognised() {
+        let with = |text: &[u8]| {
+            let program = inspect(&elf(|out| out.extend(text))).unwrap();
+            (program.libc, program.language)
+        };
+        assert_eq!(with(b""), (None, None));
+        assert_eq!(with(b"GNU C Library (Debian)"), (Some(Libc::Glibc), None));
+        assert_eq!(with(b"MUSL_LOCPATH\0/rustc/abc"), (Some(Libc::Musl), Some(Language::Rust)));
+        assert_eq!(with(b"1234\xff Go buildinf:"), (None, Some(Language::Go)));
+        assert_eq!(with(b"St9exception"), (None, Some(Language::Cxx)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn hostile_programs_never_panic(
+            base in 0..3,
+            edits in prop::collection::vec((0usize..600, any::<u8>()), 0..12),
+            words in prop::collection::vec((0usize..75, prop::sample::select(vec![0u64, 1, 399, 4096, u64::MAX, 1 << 63, u64::MAX - 4095])), 0..3),
+            cut in prop::option::of(0usize..600),
+        ) {
+            let table = dynamic(&[(1, 1), (29, 3), PIE], b"\0a\0b\0");
+            let mut bytes = match base {
+                0 => elf(|_| {}),
+                1 => with_part(PT_DYNAMIC, &table, |out| out[16] = 3),
+                _ => with_part(PT_INTERP, b"/lib/ld.so\0", |_| {}),
+            };
+            for (at, word) in words {
+                if at * 8 + 8 <= bytes.len() {
+                    put(&mut bytes, at * 8, &word.to_le_bytes());
+                }
+            }
+            for (at, byte) in edits {
+                if let Some(old) = bytes.get_mut(at) {
+                    *old = byte;
+                }
+            }
+            bytes.truncate(cut.unwrap_or(bytes.len()));
+            if let Ok(program) = inspect(&bytes) {
+                for segment in &program.segments {
+                    prop_assert!(segment.offset + segment.file_size <= bytes.len() as u64);
+                    prop_assert!(segment.address + segment.memory_size <= USER_END);
+                }
+            }
+        }
+
+        #[test]
+        fn noise_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(inspect(&bytes).is_err());
+        }
+    }
 }
