@@ -1,5 +1,7 @@
 //! The program and the files of an image, read from the host and looked at.
 
+mod libraries;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStringExt as _;
@@ -36,6 +38,14 @@ pub enum PayloadError {
     /// No such demo.
     #[error("there is no demo program `{0}`; there is demo:hello")]
     NoDemo(String),
+    /// A library that is not where the program's interpreter looks.
+    #[error("{needed_by} needs {library}, which is nowhere; install it, or give it under [files]")]
+    NoLibrary {
+        /// What is missing.
+        library: String,
+        /// The program or library that asks for it.
+        needed_by: String,
+    },
     /// A guest path that cannot be one.
     #[error("`{path}` cannot be a path in the image: {why}")]
     GuestPath {
@@ -90,7 +100,8 @@ impl Payload {
     ///
     /// A file given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
     /// and links in it stay links. Owners, permissions and times are the host's. The program lies at `/bin/` and
-    /// its file name, or where `[files]` puts that same file.
+    /// its file name, or where `[files]` puts that same file. A dynamic program brings its interpreter and the
+    /// libraries that it asks for by name, as far as `[files]` does not have them.
     ///
     /// # Errors
     /// When a file cannot be read, or the program cannot be started: see [`PayloadError`].
@@ -141,6 +152,9 @@ impl Payload {
                     at
                 }
             };
+            if let (Some(Program { kind, .. }), Some(host)) = (&inspected, &host) {
+                libraries::add(&mut builder, kind, host, &at)?;
+            }
             start.path = Some(at);
             start.cwd = program.cwd.clone().unwrap_or_else(|| "/".into());
             start.args.clone_from(&program.args);
@@ -318,4 +332,106 @@ fn add_tree(builder: &mut Builder, guest: &str, host: &Path, follow: bool) -> Re
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn load(dir: &Path, text: &str) -> Result<Payload, PayloadError> {
+        let config =
+            Config::parse("test.toml", &format!("schema = 1\n{text}")).unwrap_or_else(|e| panic!("{e}"));
+        Payload::load(&config, dir)
+    }
+
+    fn strings(table: &[u8]) -> Vec<&str> {
+        let text = std::str::from_utf8(&table[8..]).unwrap();
+        text.strip_suffix('\0').unwrap().split('\0').collect()
+    }
+
+    #[test]
+    fn the_demo_is_a_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let text =
+            "[program]\npath = \"demo:hello\"\nargs = [\"a b\", \"\"]\nenv = [\"X=1\"]\ncwd = \"/tmp\"";
+        let mut payload = load(dir.path(), text).unwrap();
+        assert_eq!(payload.program_path(), Some("/bin/hello"));
+        let table = payload.program_table();
+        assert_eq!(&table[..8], [3, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(strings(table), ["/bin/hello", "/tmp", "/bin/hello", "a b", "", "X=1"]);
+        payload.set_args(vec!["z".into()]).unwrap();
+        assert_eq!(strings(payload.program_table()), ["/bin/hello", "/tmp", "/bin/hello", "z", "X=1"]);
+        assert!(payload.set_args(vec!["a\0b".into()]).is_err());
+        assert_eq!(strings(payload.program_table())[3], "z", "unchanged by what was refused");
+        let unknown = load(dir.path(), "[program]\npath = \"demo:quake\"").unwrap_err();
+        assert!(unknown.to_string().contains("demo:hello"), "{unknown}");
+    }
+
+    #[test]
+    fn a_folder_brings_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = dir.path().join("site");
+        std::fs::create_dir_all(site.join("deep/empty")).unwrap();
+        std::fs::write(site.join("deep/page"), "text").unwrap();
+        std::fs::set_permissions(site.join("deep/page"), std::fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("deep/page", site.join("link")).unwrap();
+        symlink("site/link", dir.path().join("outer")).unwrap();
+        let payload = load(dir.path(), "[files]\n\"/srv\" = \"site\"\n\"/etc/motd\" = \"outer\"").unwrap();
+        let files: Vec<_> = payload.root().files().map(|(path, a, size)| (path, a.mode, size)).collect();
+        let link = files.iter().find(|f| f.0 == "/srv/link").unwrap();
+        assert_eq!((link.1 & 0o170_000, link.2), (S_IFLNK, 9));
+        let page = files.iter().find(|f| f.0 == "/srv/deep/page").unwrap();
+        assert_eq!((page.1, page.2), (S_IFREG | 0o640, 4));
+        let followed = files.iter().find(|f| f.0 == "/etc/motd").unwrap();
+        assert_eq!((followed.1 & 0o170_000, followed.2), (S_IFREG, 4), "a link given by name is followed");
+        assert!(files.iter().any(|f| f.0 == "/srv/deep/empty" && f.1 & 0o170_000 == S_IFDIR));
+        let host = std::fs::metadata(site.join("deep/page")).unwrap();
+        let packed = payload.root().files().find(|(path, ..)| *path == "/srv/deep/page").unwrap().1;
+        assert_eq!((packed.uid, packed.mtime), (host.uid(), host.mtime()));
+        assert_eq!(payload.program_share(), 0);
+        assert_eq!(payload.files_share(), payload.root().share());
+    }
+
+    #[test]
+    fn the_program_lies_where_files_put_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("prog"), embedded::demo("hello").unwrap()).unwrap();
+        let at_bin = load(dir.path(), "[program]\npath = \"prog\"").unwrap();
+        assert_eq!(at_bin.program_path(), Some("/bin/prog"));
+        let placed = load(dir.path(), "[program]\npath = \"prog\"\n[files]\n\"/opt/p\" = \"prog\"").unwrap();
+        assert_eq!(placed.program_path(), Some("/opt/p"));
+        assert!(placed.files().all(|(path, _)| path != "/bin/prog"));
+        assert_eq!(at_bin.files_share(), 0, "/bin is there for the program alone");
+    }
+
+    #[test]
+    fn every_fault_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("script"), "#!/bin/sh\n").unwrap();
+        std::fs::write(dir.path().join("file"), "x").unwrap();
+        std::fs::create_dir(dir.path().join("dir")).unwrap();
+        std::fs::write(dir.path().join("dir/file"), "x").unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        let cases = [
+            ("[program]\npath = \"missing\"", "missing cannot be read: "),
+            ("[program]\npath = \"script\"", "is a script for /bin/sh"),
+            ("[program]\npath = \".\"", "cannot be read: is a directory"),
+            ("[files]\n\"/a\" = \"missing\"", "missing cannot be read: "),
+            ("[files]\n\"/a\" = \"socket\"", "is a socket"),
+            ("[files]\n\"/a\" = \"file\"\n\"/a/b\" = \"file\"", "/a is not a directory, but /a/b lies in it"),
+            ("[files]\n\"/a\" = \"dir\"\n\"/a/file\" = \"file\"", "/a/file is given twice"),
+        ];
+        for (text, expected) in cases {
+            let message = load(dir.path(), text).map(|_| ()).unwrap_err().to_string();
+            assert!(message.contains(expected), "expected `{expected}`, got `{message}`");
+        }
+        let long = format!("/{}", "x".repeat(256));
+        for path in ["relative", "/a\0b", "/a/../b", "/./a", long.as_str()] {
+            assert!(matches!(guest_path(path), Err(PayloadError::GuestPath { .. })), "{path:?}");
+        }
+        assert_eq!(guest_path("//a///b/").unwrap(), "/a/b");
+        assert_eq!(guest_path("/").unwrap(), "/");
+    }
 }

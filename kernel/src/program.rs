@@ -171,75 +171,11 @@ pub fn is_elf(bytes: &[u8]) -> bool {
 }
 
 /// Looks at a program.
+///
+/// # Errors
+/// When it cannot be the program of an image: see [`ProgramError`].
 pub fn inspect(bytes: &[u8]) -> Result<Program, ProgramError> {
-    check_ident(bytes)?;
-    let kind = u16_at(bytes, 16);
-    match kind {
-        2 | 3 => {}
-        1 => {
-            return Err(ProgramError::NotAProgram { what: "an object file", hint: "link it first" });
-        }
-        4 => {
-            return Err(ProgramError::NotAProgram {
-                what: "a core dump",
-                hint: "give the program that left it",
-            });
-        }
-        other => return Err(malformed(format!("its type is {other}"))),
-    }
-    let entry = u64_at(bytes, 24);
-    let count = usize::from(u16_at(bytes, 56));
-    if count == 0 {
-        return Err(malformed("it has no program headers"));
-    }
-    if usize::from(u16_at(bytes, 54)) != PHDR {
-        return Err(malformed(format!(
-            "its program headers are {} bytes each, not {PHDR}",
-            u16_at(bytes, 54)
-        )));
-    }
-    let table = part(bytes, u64_at(bytes, 32), (count * PHDR) as u64, "the table of program headers")?;
-
-    let mut segments = Vec::new();
-    let mut interp = None;
-    let mut dynamic = None;
-    let mut notes = Vec::new();
-    for header in table.chunks_exact(PHDR) {
-        let (offset, address) = (u64_at(header, 8), u64_at(header, 16));
-        let (file_size, memory_size) = (u64_at(header, 32), u64_at(header, 40));
-        match u32_at(header, 0) {
-            PT_LOAD => {
-                let flags = u32_at(header, 4);
-                check_segment(bytes, offset, address, file_size, memory_size, u64_at(header, 48))?;
-                segments.push(Segment {
-                    address,
-                    offset,
-                    file_size,
-                    memory_size,
-                    read: flags & 4 != 0,
-                    write: flags & 2 != 0,
-                    execute: flags & 1 != 0,
-                });
-            }
-            PT_INTERP => {
-                let path = part(bytes, offset, file_size, "the interpreter's path")?;
-                let path = path.split(|b| *b == 0).next().unwrap_or_default();
-                let path =
-                    std::str::from_utf8(path).map_err(|_| malformed("its interpreter's path is not text"))?;
-                if !path.starts_with('/') || path.len() > 4095 {
-                    return Err(malformed("its interpreter's path is not absolute"));
-                }
-                interp = Some(path.to_owned());
-            }
-            PT_DYNAMIC => dynamic = Some(part(bytes, offset, file_size, "the dynamic section")?),
-            PT_NOTE => notes.push(part(bytes, offset, file_size, "a note")?),
-            _ => {}
-        }
-    }
-    check_order(&segments)?;
-    let dynamic =
-        dynamic.map(|table| Dynamic::read(bytes, table, &segments)).transpose()?.unwrap_or_default();
-
+    let Headers { kind, entry, segments, interp, dynamic, notes } = Headers::read(bytes)?;
     let kind = match (interp, kind) {
         (Some(interp), _) => {
             ProgramKind::Dynamic { interp, needed: dynamic.needed, runpath: dynamic.runpath }
@@ -259,6 +195,95 @@ pub fn inspect(bytes: &[u8]) -> Result<Program, ProgramError> {
     }
     let (libc, language) = guess(bytes, &kind, &notes);
     Ok(Program { kind, entry, segments, libc, language })
+}
+
+/// What a shared library (or a program) asks for: names of libraries, and where else to look for them.
+pub(crate) fn libraries(bytes: &[u8]) -> Result<(Vec<String>, Option<String>), ProgramError> {
+    let dynamic = Headers::read(bytes)?.dynamic;
+    Ok((dynamic.needed, dynamic.runpath))
+}
+
+/// What the headers say, once checked.
+struct Headers<'d> {
+    kind: u16,
+    entry: u64,
+    segments: Vec<Segment>,
+    interp: Option<String>,
+    dynamic: Dynamic,
+    notes: Vec<&'d [u8]>,
+}
+
+impl<'d> Headers<'d> {
+    fn read(bytes: &'d [u8]) -> Result<Self, ProgramError> {
+        check_ident(bytes)?;
+        let kind = u16_at(bytes, 16);
+        match kind {
+            2 | 3 => {}
+            1 => {
+                return Err(ProgramError::NotAProgram { what: "an object file", hint: "link it first" });
+            }
+            4 => {
+                return Err(ProgramError::NotAProgram {
+                    what: "a core dump",
+                    hint: "give the program that left it",
+                });
+            }
+            other => return Err(malformed(format!("its type is {other}"))),
+        }
+        let entry = u64_at(bytes, 24);
+        let count = usize::from(u16_at(bytes, 56));
+        if count == 0 {
+            return Err(malformed("it has no program headers"));
+        }
+        if usize::from(u16_at(bytes, 54)) != PHDR {
+            return Err(malformed(format!(
+                "its program headers are {} bytes each, not {PHDR}",
+                u16_at(bytes, 54)
+            )));
+        }
+        let table = part(bytes, u64_at(bytes, 32), (count * PHDR) as u64, "the table of program headers")?;
+
+        let mut segments = Vec::new();
+        let mut interp = None;
+        let mut dynamic = None;
+        let mut notes = Vec::new();
+        for header in table.chunks_exact(PHDR) {
+            let (offset, address) = (u64_at(header, 8), u64_at(header, 16));
+            let (file_size, memory_size) = (u64_at(header, 32), u64_at(header, 40));
+            match u32_at(header, 0) {
+                PT_LOAD => {
+                    let flags = u32_at(header, 4);
+                    check_segment(bytes, offset, address, file_size, memory_size, u64_at(header, 48))?;
+                    segments.push(Segment {
+                        address,
+                        offset,
+                        file_size,
+                        memory_size,
+                        read: flags & 4 != 0,
+                        write: flags & 2 != 0,
+                        execute: flags & 1 != 0,
+                    });
+                }
+                PT_INTERP => {
+                    let path = part(bytes, offset, file_size, "the interpreter's path")?;
+                    let path = path.split(|b| *b == 0).next().unwrap_or_default();
+                    let path = std::str::from_utf8(path)
+                        .map_err(|_| malformed("its interpreter's path is not text"))?;
+                    if !path.starts_with('/') || path.len() > 4095 {
+                        return Err(malformed("its interpreter's path is not absolute"));
+                    }
+                    interp = Some(path.to_owned());
+                }
+                PT_DYNAMIC => dynamic = Some(part(bytes, offset, file_size, "the dynamic section")?),
+                PT_NOTE => notes.push(part(bytes, offset, file_size, "a note")?),
+                _ => {}
+            }
+        }
+        check_order(&segments)?;
+        let dynamic =
+            dynamic.map(|table| Dynamic::read(bytes, table, &segments)).transpose()?.unwrap_or_default();
+        Ok(Self { kind, entry, segments, interp, dynamic, notes })
+    }
 }
 
 impl Segment {
@@ -457,8 +482,13 @@ fn guess(bytes: &[u8], kind: &ProgramKind, notes: &[&[u8]]) -> (Option<Libc>, Op
         ProgramKind::Dynamic { .. } => None,
         _ if has(b"GNU C Library") || has(b"glibc.malloc.") || has(b"glibc 2.") => Some(Libc::Glibc),
         _ if has(b"MUSL_LOCPATH") || has(b"musl libc") => Some(Libc::Musl),
-        // musl leaves no name in a small static program; these are texts of its own start and error code.
-        _ if has(b"No error information") || has(b"/dev/null\0/proc/self/fd/") => Some(Libc::Musl),
+        // musl leaves no name in a small static program; these are texts of its printing and error code.
+        _ if has(b"-0X+0X 0X-0x+0x 0x")
+            || has(b"No error information")
+            || has(b"/dev/null\0/proc/self/fd/") =>
+        {
+            Some(Libc::Musl)
+        }
         _ => None,
     };
     let language = if go {

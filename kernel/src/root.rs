@@ -101,6 +101,15 @@ impl Builder {
         Ok(())
     }
 
+    pub(crate) fn contains(&self, path: &str) -> bool {
+        self.entries.contains_key(path)
+    }
+
+    /// The contents of a file that was added.
+    pub(crate) fn data(&self, path: &str) -> Option<&[u8]> {
+        self.entries.get(path).map(|entry| entry.data.as_slice())
+    }
+
     /// Lays the tree out.
     pub(crate) fn finish(mut self) -> Root {
         let made = || Entry::new(Attributes::made(S_IFDIR | 0o755), Vec::new(), true);

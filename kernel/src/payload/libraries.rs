@@ -1,0 +1,237 @@
+//! Finds what a dynamic program is started by and with.
+//!
+//! Libraries go where the guest's interpreter looks without a cache: where it looks on the host too, or else beside
+//! the C library.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::program::{self, ProgramKind};
+use crate::root::Builder;
+
+use super::{PayloadError, add_tree, guest_path};
+
+/// Where glibc's interpreter looks by itself, on the distributions there are.
+const GLIBC: &[&str] =
+    &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+/// Where musl's does.
+const MUSL: &[&str] = &["/lib", "/usr/local/lib", "/usr/lib"];
+
+/// Adds the interpreter and all libraries of a dynamic program. `host` is its file, `guest` its path in the image.
+pub(super) fn add(
+    builder: &mut Builder,
+    kind: &ProgramKind,
+    host: &Path,
+    guest: &str,
+) -> Result<(), PayloadError> {
+    let ProgramKind::Dynamic { interp, needed, runpath } = kind else { return Ok(()) };
+    let interp = guest_path(interp)?;
+    if !builder.contains(&interp) {
+        add_tree(builder, &interp, Path::new(&interp), true)?;
+    }
+    let musl = interp.contains("ld-musl");
+    let search = Search { directories: if musl { MUSL } else { GLIBC }, configured: configured() };
+    // musl's interpreter is its C library; glibc's is asked for by name as well.
+    let mut known: BTreeSet<String> = interp.rsplit('/').next().map(String::from).into_iter().collect();
+    if musl {
+        known.extend(["libc.so", "libc.musl-x86_64.so.1"].map(String::from));
+    }
+
+    let mut queue = VecDeque::from([Asking {
+        name: guest.to_owned(),
+        host: host.parent().unwrap_or(Path::new("/")).to_owned(),
+        guest: directory(guest).to_owned(),
+        needed: needed.clone(),
+        runpath: runpath.clone(),
+    }]);
+    while let Some(asking) = queue.pop_front() {
+        for library in &asking.needed {
+            if !known.insert(library.clone()) {
+                continue;
+            }
+            let found = search.find(library, &asking, builder);
+            let Some(Found { host, guest }) = found else {
+                let (library, needed_by) = (library.clone(), asking.name);
+                return Err(PayloadError::NoLibrary { library, needed_by });
+            };
+            let guest = guest_path(&guest)?;
+            if !builder.contains(&guest) {
+                add_tree(builder, &guest, &host, true)?;
+            }
+            let bytes = builder.data(&guest).unwrap_or_default();
+            let (needed, runpath) = program::libraries(bytes)
+                .map_err(|error| PayloadError::Program { path: host.clone(), error })?;
+            let host = host.parent().unwrap_or(Path::new("/")).to_owned();
+            let directory = directory(&guest).to_owned();
+            queue.push_back(Asking { name: guest, host, guest: directory, needed, runpath });
+        }
+    }
+    Ok(())
+}
+
+/// A file that asks for libraries.
+struct Asking {
+    name: String,
+    /// Its directory on the host.
+    host: PathBuf,
+    /// Its directory in the image.
+    guest: String,
+    needed: Vec<String>,
+    runpath: Option<String>,
+}
+
+struct Found {
+    host: PathBuf,
+    guest: String,
+}
+
+struct Search {
+    directories: &'static [&'static str],
+    /// Directories that only the host's cache knows.
+    configured: Vec<PathBuf>,
+}
+
+impl Search {
+    fn find(&self, library: &str, asking: &Asking, builder: &Builder) -> Option<Found> {
+        if library.contains('/') {
+            return library.starts_with('/').then(|| Found { host: library.into(), guest: library.into() });
+        }
+        for entry in asking.runpath.iter().flat_map(|path| path.split(':')).filter(|entry| !entry.is_empty())
+        {
+            let origin = |with: &str| entry.replace("${ORIGIN}", with).replace("$ORIGIN", with);
+            let host = PathBuf::from(origin(&asking.host.to_string_lossy())).join(library);
+            let guest = plain(&format!("{}/{library}", origin(&asking.guest)));
+            if builder.contains(&guest) || usable(&host) {
+                return Some(Found { host, guest });
+            }
+        }
+        for directory in self.directories {
+            let guest = format!("{directory}/{library}");
+            if builder.contains(&guest) || usable(Path::new(&guest)) {
+                return Some(Found { host: guest.clone().into(), guest });
+            }
+        }
+        let host = self.configured.iter().map(|dir| dir.join(library)).find(|path| usable(path))?;
+        Some(Found { host, guest: format!("{}/{library}", self.directories[0]) })
+    }
+}
+
+/// Whether it is a library for this processor.
+fn usable(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| program::libraries(&bytes).is_ok())
+}
+
+fn directory(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((directory, _)) => directory,
+    }
+}
+
+/// The path without `.`, `..` and empty parts.
+fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The directories that `/etc/ld.so.conf` and the files beside it list.
+fn configured() -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from("/etc/ld.so.conf")];
+    if let Ok(entries) = fs::read_dir("/etc/ld.so.conf.d") {
+        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    files.sort();
+    let texts = files.iter().filter_map(|file| fs::read_to_string(file).ok());
+    let lines: Vec<String> =
+        texts.flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>()).collect();
+    lines.into_iter().filter(|line| line.starts_with('/')).map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bespoke_model::{Config, Program};
+
+    use crate::Payload;
+
+    fn config(path: &str, files: &str) -> Config {
+        let mut config = Config::parse("x", &format!("schema = 1\n[files]\n{files}")).unwrap();
+        config.set_program(&Program { path: path.into(), ..Program::default() });
+        config
+    }
+
+    #[test]
+    fn a_dynamic_program_brings_what_it_needs() {
+        let payload = Payload::load(&config("/proc/self/exe", ""), Path::new("/")).unwrap();
+        let Some(ProgramKind::Dynamic { interp, needed, .. }) = payload.program().map(|p| p.kind.clone())
+        else {
+            panic!("this test is a dynamic program");
+        };
+        let files: Vec<&str> = payload.files().map(|(path, _)| path).collect();
+        assert!(files.contains(&interp.as_str()), "{files:?}");
+        assert!(!needed.is_empty());
+        for library in needed {
+            let is_interp = interp.ends_with(&format!("/{library}"));
+            assert!(
+                is_interp || files.iter().any(|f| f.ends_with(&format!("/{library}"))),
+                "{library}: {files:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_given_library_is_kept() {
+        let interp = match program::inspect(&fs::read("/proc/self/exe").unwrap()).unwrap().kind {
+            ProgramKind::Dynamic { interp, .. } => interp,
+            other => panic!("{other:?}"),
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "another interpreter").unwrap();
+        let files = format!("\"{interp}\" = \"{}\"\n", file.path().display());
+        let payload = Payload::load(&config("/proc/self/exe", &files), Path::new("/")).unwrap();
+        let size = payload.files().find(|(path, _)| *path == interp).unwrap().1;
+        assert_eq!(size, "another interpreter".len() as u64);
+    }
+
+    #[test]
+    fn a_missing_library_is_named() {
+        let mut builder = Builder::default();
+        let interp = tempfile::NamedTempFile::new().unwrap();
+        let kind = ProgramKind::Dynamic {
+            interp: interp.path().to_str().unwrap().into(),
+            needed: vec!["libnowhere.so.7".into()],
+            runpath: Some("$ORIGIN/../lib:/nowhere".into()),
+        };
+        let error = add(&mut builder, &kind, Path::new("/opt/x/bin/p"), "/bin/p").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("/bin/p needs libnowhere.so.7"), "{text}");
+    }
+
+    #[test]
+    fn paths_relative_to_the_program_move_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("bin")).unwrap();
+        fs::create_dir_all(dir.path().join("lib")).unwrap();
+        let library = dir.path().join("lib/libown.so");
+        fs::copy("/proc/self/exe", &library).unwrap();
+        let asking = Asking {
+            name: "/bin/p".into(),
+            host: dir.path().join("bin"),
+            guest: "/bin".into(),
+            needed: vec![],
+            runpath: Some("/nowhere:$ORIGIN/../lib".into()),
+        };
+        let search = Search { directories: GLIBC, configured: vec![] };
+        let found = search.find("libown.so", &asking, &Builder::default()).unwrap();
+        assert_eq!(found.guest, "/lib/libown.so");
+        assert_eq!(fs::canonicalize(found.host).unwrap(), fs::canonicalize(library).unwrap());
+    }
+}
