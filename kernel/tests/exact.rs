@@ -49,11 +49,11 @@ fn decide(rng: &mut fastrand::Rng, tree: &Tree) -> (String, Decision) {
     (param.id.clone(), decision)
 }
 
-/// A valid config, at random: decisions that contradict those before them are left out.
+/// A valid config, at random: the model's, and some more decisions as far as they do not contradict it.
 fn random_config(rng: &mut fastrand::Rng, tree: &Tree) -> (Decisions, Resolution) {
-    let mut decisions = Decisions::new();
+    let mut decisions = tree.random(rng.u64(..));
     let mut resolution = tree.resolve(&decisions).unwrap();
-    for _ in 0..rng.usize(..60) {
+    for _ in 0..rng.usize(..20) {
         let (id, decision) = decide(rng, tree);
         let mut next = decisions.clone();
         next.set(&id, Some(decision));
