@@ -96,7 +96,7 @@ pub enum By {
 }
 
 impl By {
-    fn rank(&self) -> u8 {
+    pub(crate) fn rank(&self) -> u8 {
         match self {
             By::User => 0,
             By::Fit => 1,

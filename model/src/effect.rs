@@ -184,9 +184,9 @@ impl Tree {
             changed.set(&change.id, change.to.clone());
         }
         let stand = self.stand(&changed).map_err(|wrong| self.refuse_invalid(&wrong))?;
-        match self.resolve_stand(&stand) {
-            Some(after) => Ok(self.effect(before, after, measure)),
-            None => Err(self.refuse(&changed, &stand, Some(before), changes, budget, measure)),
+        match self.try_stand(&stand) {
+            Ok(after) => Ok(self.effect(before, after, measure)),
+            Err(proof) => Err(self.refuse(proof, &changed, &stand, Some(before), changes, budget, measure)),
         }
     }
 }

@@ -38,7 +38,7 @@ impl<'a> Budget<'a> {
     /// Enough to find one way out in any tree between two frames. It is minimal when a single decision is in the way, and
     /// labelled when not proven.
     pub fn first_answer() -> Budget<'static> {
-        Budget { checks: 8, fixes: 1, stop: None }
+        Budget { checks: 0, fixes: 1, stop: None }
     }
 
     /// As much as it takes, until told to stop.
@@ -190,21 +190,34 @@ impl Search<'_, '_, '_> {
         true
     }
 
-    /// Any way out, quickly: gives up one decision of each core that shows up, then takes back what was given up for nothing.
-    fn greedy(&mut self) -> Option<Pins> {
-        let mut dropped = Pins::new();
+    /// Any way out, quickly: in one pass, every decision is kept that goes with those kept before. What is known to
+    /// contradict comes last, so that nothing else is given up for it; of that, the weakest voice comes last.
+    fn greedy(&mut self, core: &[u32]) -> Option<Pins> {
+        let mut order: Vec<(Lit, Option<u32>)> = self.stand.assumed.clone();
+        order.sort_by_key(|(_, pin)| {
+            pin.map(|p| match self.fixed.contains(&p) {
+                true => (0, 0),
+                false => (1 + u8::from(core.contains(&p)), self.stand.pins[p as usize].by.rank()),
+            })
+        });
+        let kept = self.solver.keep(&order.iter().map(|(lit, _)| *lit).collect::<Vec<_>>());
+        let lost = order.iter().zip(kept).filter(|(_, kept)| !kept).filter_map(|((_, pin), _)| *pin);
+        let mut dropped: Pins = lost.filter(|p| !self.fixed.contains(p)).collect();
+        // Drawing consequences does not see everything, and a dropped parameter has its declared value again.
+        let mut spare = dropped.iter().any(|p| matches!(self.stand.pins[*p as usize].pin, Pin::Value(..)));
         loop {
             match self.check(&dropped) {
                 Verdict::Stopped => return None,
                 Verdict::WayOut => break,
                 Verdict::Core(core, _) => {
-                    // The weakest voice gives way first.
-                    let rank = |p: &u32| std::cmp::Reverse(self.stand.pins[*p as usize].by.clone());
-                    dropped.insert(*core.iter().min_by_key(|p| (rank(p), **p))?);
+                    let weakest =
+                        |p: &&u32| (std::cmp::Reverse(self.stand.pins[**p as usize].by.rank()), **p);
+                    dropped.insert(*core.iter().min_by_key(weakest)?);
+                    spare = true;
                 }
             }
         }
-        for pin in dropped.clone() {
+        for pin in if spare { dropped.clone() } else { Pins::new() } {
             let mut fewer = dropped.clone();
             fewer.remove(&pin);
             if matches!(self.check(&fewer), Verdict::WayOut) {
@@ -248,7 +261,7 @@ impl Tree {
         let mut least = None;
         let mut size = 1;
         // Ways out need not be larger than one of each decision.
-        while size <= stand.pins.len() && search.found.len() < budget.fixes {
+        while budget.checks > 0 && size <= stand.pins.len() && search.found.len() < budget.fixes {
             if search.cores.iter().any(Vec::is_empty) {
                 return Vec::new(); // a contradiction that no change resolves
             }
@@ -263,7 +276,7 @@ impl Tree {
             size += 1;
         }
         if search.found.is_empty() {
-            let any = search.greedy();
+            let any = search.greedy(&proof.pins);
             search.found.extend(any);
             // Without any change it cannot be, so one is the least.
             if search.found.first().is_some_and(|f| f.len() == 1) {

@@ -245,7 +245,7 @@ pub(crate) fn list(items: &[String], word: &str) -> String {
 pub struct Refusal {
     /// The changes that were asked for; empty when decisions were resolved as they stand.
     pub asked: Vec<Change>,
-    /// The argument, step by step. None of the steps can be left out.
+    /// The argument, step by step. Without any one of the decisions in it, the others could be kept.
     pub because: Vec<Reason>,
     /// The argument as a sentence.
     pub prose: String,
@@ -283,8 +283,10 @@ impl Tree {
     }
 
     /// The refusal of decisions that are known to contradict. `asked` are the changes among them that may not be undone.
+    #[allow(clippy::too_many_arguments)] // one call each from the two places where all of these are at hand
     pub(crate) fn refuse(
         &self,
+        (mut solver, unsat): (Solver<'_>, Unsat),
         decisions: &Decisions,
         stand: &Stand,
         before: Option<&Resolution>,
@@ -292,12 +294,11 @@ impl Tree {
         budget: &Budget<'_>,
         measure: Option<&dyn Measure>,
     ) -> Refusal {
-        let mut solver = Solver::new(&self.problem.formula, &self.problem.start);
         let is_asked = |pin: u32| {
             let id = self.pin_id(&stand.pins[pin as usize].pin);
             asked.iter().any(|c| c.id == id)
         };
-        let proof = self.prove(stand, &mut solver, &is_asked);
+        let proof = self.prove(stand, &mut solver, unsat, &is_asked);
         let because = self.argue(stand, &proof, &is_asked);
         let prose = prose(&because, asked);
         let fixes = self.fixes(decisions, stand, &mut solver, &proof, before, asked, budget, measure);
@@ -322,7 +323,13 @@ impl Tree {
     }
 
     /// A smallest-by-inclusion set of pins that contradict, and the clauses that show it.
-    fn prove(&self, stand: &Stand, solver: &mut Solver<'_>, is_asked: &dyn Fn(u32) -> bool) -> Proof {
+    fn prove(
+        &self,
+        stand: &Stand,
+        solver: &mut Solver<'_>,
+        mut unsat: Unsat,
+        is_asked: &dyn Fn(u32) -> bool,
+    ) -> Proof {
         let solve = |solver: &mut Solver<'_>, pins: &dyn Fn(u32) -> bool| -> Result<(), Unsat> {
             let kept = stand.assumed.iter().filter(|(_, pin)| pin.is_none_or(pins));
             let lits: Vec<Lit> = kept.map(|(lit, _)| *lit).collect();
@@ -335,7 +342,6 @@ impl Tree {
             let used = stand.assumed.iter().filter(|(lit, _)| unsat.assumptions.binary_search(lit).is_ok());
             used.filter_map(|(_, pin)| *pin).collect()
         };
-        let mut unsat = solve(solver, &|_| true).err().unwrap_or_default();
         let mut core = pins_of(&unsat);
         // What was asked for is dropped last, so that the argument is about it where it can be.
         let mut candidates: Vec<u32> = core.iter().copied().collect();
@@ -355,12 +361,11 @@ impl Tree {
             .filter(|(lit, pin)| pin.is_none() && unsat.assumptions.binary_search(lit).is_ok())
             .map(|(lit, _)| *lit)
             .collect();
-        let assumptions = unsat.assumptions.clone();
-        Proof {
-            pins: core.into_iter().collect(),
-            standard,
-            clauses: self.shrink(unsat.clauses, &assumptions),
-        }
+        let clauses = match unsat.searched {
+            true => self.shrink(unsat.clauses, &unsat.assumptions),
+            false => unsat.clauses,
+        };
+        Proof { pins: core.into_iter().collect(), standard, clauses }
     }
 
     /// Drops clauses that the contradiction does not rest on. A proof by drawing consequences alone has none to spare, but

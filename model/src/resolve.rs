@@ -10,7 +10,7 @@ use crate::decisions::{By, Decision, Decisions};
 use crate::declaration::typed;
 use crate::problem::{Lit, Why};
 use crate::refusal::Refusal;
-use crate::solver::{Guide, Solver};
+use crate::solver::{Guide, Solver, Unsat};
 use crate::tree::{Kind, NodeId, ParamId, Tree};
 use crate::value::Value;
 
@@ -210,16 +210,24 @@ impl Tree {
     /// When no set keeps all rules and all decisions. The refusal says why and what would help.
     pub fn resolve(&self, decisions: &Decisions) -> Result<Resolution, Refusal> {
         let stand = self.stand(decisions).map_err(|wrong| self.refuse_invalid(&wrong))?;
-        self.resolve_stand(&stand)
-            .ok_or_else(|| self.refuse(decisions, &stand, None, &[], &self.budget(), None))
+        self.try_stand(&stand)
+            .map_err(|proof| self.refuse(proof, decisions, &stand, None, &[], &self.budget(), None))
     }
 
     /// The preferred set, or nothing when there is none.
     pub(crate) fn resolve_stand(&self, stand: &Stand) -> Option<Resolution> {
+        self.try_stand(stand).ok()
+    }
+
+    /// The preferred set, or why there is none, with the solver that found out.
+    #[allow(clippy::result_large_err)] // it is used up at once by whoever asked
+    pub(crate) fn try_stand(&self, stand: &Stand) -> Result<Resolution, (Solver<'_>, Unsat)> {
         let mut solver = Solver::new(&self.problem.formula, &self.problem.start);
         let assumptions: Vec<Lit> = stand.assumed.iter().map(|(lit, _)| *lit).collect();
-        solver.solve(&assumptions, Guide::Preferences(&self.problem), &|| false).ok()?;
-        Some(self.found(stand, &solver))
+        match solver.solve(&assumptions, Guide::Preferences(&self.problem), &|| false) {
+            Ok(()) => Ok(self.found(stand, &solver)),
+            Err(unsat) => Err((solver, unsat.unwrap_or_default())),
+        }
     }
 
     /// The set that a solver found, without what nobody asks for, and with the origin of everything.

@@ -51,6 +51,8 @@ pub(crate) struct Unsat {
     pub assumptions: Vec<Lit>,
     /// The clauses of the formula that it rests on.
     pub clauses: Vec<u32>,
+    /// Whether cases had to be told apart. Otherwise each clause is there because the one before needed it.
+    pub searched: bool,
 }
 
 /// The state of a search; used again for the next one, with what was learned.
@@ -406,7 +408,7 @@ impl<'a> Solver<'a> {
 
     /// What a conflict at level 1 or below rests on.
     fn trace(&self, lits: Vec<Lit>, clauses: Vec<u32>, assumptions: Vec<Lit>) -> Unsat {
-        let mut out = Unsat { assumptions, clauses: Vec::new() };
+        let mut out = Unsat { assumptions, ..Unsat::default() };
         let mut seen = vec![false; self.formula.vars];
         let mut used = HashSet::new();
         let mut pending_clauses = clauses;
@@ -416,7 +418,10 @@ impl<'a> Solver<'a> {
                 if used.insert(clause) {
                     match (clause as usize).checked_sub(self.formula.clauses.len()) {
                         None => out.clauses.push(clause),
-                        Some(at) => pending_clauses.extend(&self.learned[at].from),
+                        Some(at) => {
+                            out.searched = true;
+                            pending_clauses.extend(&self.learned[at].from);
+                        }
                     }
                 }
                 continue;
