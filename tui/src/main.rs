@@ -8,6 +8,8 @@ mod backend;
 mod cli;
 mod presets;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod ui;
 mod view;

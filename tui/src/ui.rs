@@ -44,7 +44,7 @@ enum Message {
 }
 
 /// How long to measure between two looks at the keyboard.
-const SLICE: Duration = Duration::from_millis(8);
+pub const SLICE: Duration = Duration::from_millis(8);
 
 /// The config to start with when there is none: it extends the smallest preset.
 pub const FRESH: &str = "schema = 1\nextends = \"preset:hello\"\n";
@@ -78,7 +78,11 @@ pub fn open(args: &Open) -> Done {
     } else if !saved {
         app.message = Some(crate::app::Message {
             tone: crate::app::theme::Tone::Notable,
-            text: format!("a new config that extends preset:hello; saving writes {name}"),
+            text: format!(
+                "new, extends {}; {} writes {name}",
+                app.doc.extends().unwrap_or_default(),
+                app.keymap.shown(crate::app::action::Action::Save)
+            ),
         });
     }
     let loop_ =
@@ -340,13 +344,19 @@ impl Loop {
         let resolution = self.app.doc.resolution().clone();
         let image = crate::cli::image_path(&self.file.to_string_lossy());
         std::thread::spawn(move || {
+            // What is only booted leaves nothing behind.
+            let scratch =
+                boot.then(|| tempfile::Builder::new().prefix("bespoke-run-").tempdir().ok()).flatten();
+            let image = scratch.as_ref().map_or(image, |dir| dir.path().join("image"));
             let app = |event| send.send(Message::App(event)).is_ok();
             let start = Instant::now();
             let built = backend::build(os, &chain, &resolution, &image).map_err(|f| f.message).map(|bytes| {
                 Built { path: image.clone(), bytes, millis: start.elapsed().as_secs_f64() * 1000.0 }
             });
             let good = built.is_ok();
-            app(Event::Built(built));
+            if !boot || !good {
+                app(Event::Built(built));
+            }
             if good && boot {
                 boot_image(&image, &send);
             }

@@ -581,6 +581,13 @@ impl Doc {
         Refused { because, fixes }
     }
 
+    /// Decisions in words.
+    pub fn words(&self, decisions: &[(String, Option<Decision>)]) -> String {
+        let words: Vec<String> =
+            decisions.iter().map(|(id, to)| self.decision_words(id, to.as_ref())).collect();
+        text::listed(&words)
+    }
+
     fn decision_words(&self, id: &str, decision: Option<&Decision>) -> String {
         match decision {
             None => format!("let {id} follow"),

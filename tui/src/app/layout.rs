@@ -49,7 +49,8 @@ impl Panes {
             && (app.console.running || app.console.ended.is_some())
             && area.height >= 20;
         let console = if wants_console {
-            let height = (main.height / 3).clamp(4, 14);
+            let lines = (app.console.lines.len() + 1).min(14) as u16;
+            let height = (main.height / 3).clamp(4, lines.max(4));
             main.height -= height;
             Rect { y: main.bottom(), height, ..main }
         } else {
@@ -87,18 +88,20 @@ impl Panes {
         }
         let mut panes =
             Panes { top, tabs: Vec::new(), totals, main, list, divider, detail, beside, console, footer };
-        panes.place_tabs();
+        panes.place_tabs(app.view);
         panes
     }
 
-    fn place_tabs(&mut self) {
+    fn place_tabs(&mut self, shown: View) {
         let wide: usize = View::ALL.iter().map(|v| tab(*v).len() + 1).sum();
         let mut x = self.top.right();
-        if usize::from(self.top.width) < wide + 24 {
+        let named = usize::from(self.top.width) >= wide + 36;
+        if self.top.width < 60 {
             return;
         }
         for view in View::ALL.into_iter().rev() {
-            let width = text::width(&tab(view)) as u16;
+            // Where there is no room for all names, the others are numbers.
+            let width = if named || view == shown { text::width(&tab(view)) as u16 } else { 1 };
             x -= width + 1;
             self.tabs.push((view, Rect { x, width, ..self.top }));
         }

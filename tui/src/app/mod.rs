@@ -476,6 +476,7 @@ impl App {
                 }
             }
             Event::Booted => {
+                self.console.building = false;
                 self.console.running = true;
                 self.console.ended = None;
                 self.console.back = 0;
@@ -567,7 +568,7 @@ impl App {
         let Some(entry) = menu.entries.get(menu.cursor) else { return };
         match entry.pick.clone() {
             Pick::Nothing => {}
-            Pick::Decide(decisions) => self.decide(&entry.title, decisions),
+            Pick::Decide(decisions) => self.decide(decisions),
             Pick::QuitDiscard => {
                 self.effects.push(Effect::DropRecovery);
                 self.effects.push(Effect::Quit);
@@ -735,6 +736,11 @@ impl App {
                     self.dragging = true;
                 } else if let Some(view) = panes.tab_at(at) {
                     self.show(view);
+                } else if self.view == View::Map && panes.list.contains(at) {
+                    let rects = crate::view::map::areas(self, panes.list);
+                    if let Some(n) = rects.iter().position(|rect| rect.contains(at)) {
+                        self.set_cursor(n);
+                    }
                 } else if panes.list.contains(at) {
                     self.click(usize::from(at.y - panes.list.y) + self.scroll().offset, at.x - panes.list.x);
                 }
@@ -779,7 +785,8 @@ impl App {
         if row.item.is_none() {
             return;
         }
-        let indent = (row.depth * 2) as u16;
+        let step = if self.panes().list.width >= 56 { 2 } else { 1 };
+        let indent = (row.depth * step) as u16;
         let now = std::time::Instant::now();
         let double = self.last_click.is_some_and(|(m, t)| m == n && now.duration_since(t).as_millis() < 400);
         self.last_click = if double { None } else { Some((n, now)) };
@@ -803,6 +810,9 @@ impl App {
     /// Does what was asked.
     pub fn act(&mut self, action: Action) {
         match action {
+            Action::Up | Action::Down | Action::Left | Action::Right if self.view == View::Map => {
+                self.step_on_map(action);
+            }
             Action::Up => self.step(-1),
             Action::Down => self.step(1),
             Action::PageUp => self.step(-(self.page() as isize)),
@@ -894,6 +904,7 @@ impl App {
                 self.effects.push(Effect::Boot);
             }
             Action::Stop if self.console.running => self.effects.push(Effect::Stop),
+            Action::Stop if self.console.ended.take().is_some() => self.keep_visible(),
             Action::Stop => self.say(Tone::Plain, "nothing is running"),
             Action::Help => self.overlays.push(Overlay::Help(0)),
             Action::Suspend => self.effects.push(Effect::Suspend),
@@ -1028,6 +1039,40 @@ impl App {
             (to..=last).find(can).or_else(|| (from..=to).rev().find(can))
         };
         self.set_cursor(found.unwrap_or(from));
+    }
+
+    /// To the nearest area of the map in a direction.
+    fn step_on_map(&mut self, to: Action) {
+        let rects = crate::view::map::areas(self, self.panes().list);
+        let Some(here) = rects.get(self.scroll().cursor) else { return };
+        let middle = |r: &Rect| {
+            (f64::from(r.x) + f64::from(r.width) / 2.0, f64::from(r.y) * 2.0 + f64::from(r.height))
+        };
+        let (x, y) = middle(here);
+        let mut best: Option<(f64, usize)> = None;
+        for (n, rect) in rects.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
+            let (beyond, gap) = match to {
+                Action::Left => (rect.right() <= here.x, here.x.saturating_sub(rect.right())),
+                Action::Right => (rect.x >= here.right(), rect.x.saturating_sub(here.right())),
+                Action::Up => (rect.bottom() <= here.y, here.y.saturating_sub(rect.bottom())),
+                _ => (rect.y >= here.bottom(), rect.y.saturating_sub(here.bottom())),
+            };
+            if !beyond {
+                continue;
+            }
+            let (rx, ry) = middle(rect);
+            let across = match to {
+                Action::Left | Action::Right => (ry - y).abs(),
+                _ => (rx - x).abs(),
+            };
+            let far = f64::from(gap) * 4.0 + across;
+            if best.is_none_or(|(least, _)| far < least) {
+                best = Some((far, n));
+            }
+        }
+        if let Some((_, n)) = best {
+            self.set_cursor(n);
+        }
     }
 
     fn set_cursor(&mut self, cursor: usize) {
@@ -1271,7 +1316,7 @@ impl App {
             .map(|&m| {
                 let member = tree.node(m);
                 let note = if Some(m) == chosen {
-                    "chosen".to_owned()
+                    return Entry::new(member.title.clone(), "chosen", Pick::Nothing);
                 } else {
                     match self.doc.preview(Item::Node(m), &Want::On) {
                         Outcome::Change(change) => text::signed_bytes(change.image, self.theme.glyphs.minus),
@@ -1365,7 +1410,7 @@ impl App {
                         ],
                     ));
                 } else {
-                    self.decide(&title, decisions);
+                    self.decide(decisions);
                 }
             }
         }
@@ -1385,10 +1430,11 @@ impl App {
         self.ask(Menu::new(format!("cannot {title}"), refused.because.clone(), entries));
     }
 
-    fn decide(&mut self, title: &str, decisions: Vec<(String, Option<Decision>)>) {
-        match self.doc.decide(title, decisions) {
-            Ok(change) => self.changed(title, &change),
-            Err(refused) => self.refuse(title, &refused),
+    fn decide(&mut self, decisions: Vec<(String, Option<Decision>)>) {
+        let title = self.doc.words(&decisions);
+        match self.doc.decide(&title, decisions) {
+            Ok(change) => self.changed(&title, &change),
+            Err(refused) => self.refuse(&title, &refused),
         }
     }
 

@@ -84,7 +84,7 @@ impl Index {
                 }
                 _ => {
                     let help = row.help.to_lowercase();
-                    if words.iter().all(|word| help.contains(word)) {
+                    if lower.len() >= 3 && words.iter().all(|word| help.contains(word)) {
                         found.push(hit(0, excerpt(&row.help, words[0]), Vec::new()));
                     }
                 }

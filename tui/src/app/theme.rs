@@ -39,6 +39,8 @@ pub struct Glyphs {
     pub core: &'static str,
     /// A part that cannot be toggled now.
     pub blocked: &'static str,
+    /// A choice: exactly one of its members.
+    pub choice: &'static str,
     /// A choice's chosen member.
     pub chosen: &'static str,
     /// A choice's other members.
@@ -63,6 +65,8 @@ pub struct Glyphs {
     pub minus: &'static str,
     /// Marks a config with unsaved edits.
     pub unsaved: &'static str,
+    /// Where the line between panes meets the one above.
+    pub tee: &'static str,
     /// The frames of panes.
     pub border: border::Set<'static>,
 }
@@ -72,6 +76,7 @@ const UNICODE: Glyphs = Glyphs {
     off: "○",
     core: "■",
     blocked: "⊘",
+    choice: "◇",
     chosen: "◉",
     unchosen: "○",
     param: "·",
@@ -84,6 +89,7 @@ const UNICODE: Glyphs = Glyphs {
     empty: "░",
     minus: "−",
     unsaved: "●",
+    tee: "┬",
     border: border::ROUNDED,
 };
 
@@ -92,6 +98,7 @@ const ASCII: Glyphs = Glyphs {
     off: "-",
     core: "#",
     blocked: "!",
+    choice: "%",
     chosen: "@",
     unchosen: "o",
     param: "=",
@@ -104,6 +111,7 @@ const ASCII: Glyphs = Glyphs {
     empty: ".",
     minus: "-",
     unsaved: "*",
+    tee: "+",
     border: border::Set {
         top_left: "+",
         top_right: "+",

@@ -181,7 +181,8 @@ fn consequences(text: &mut Text, item: Item) {
         Outcome::Same => {}
         Outcome::Refused(refused) => {
             text.item(&key, Tone::Bad, &format!("cannot {}", doc.title_of(item, &Want::Flip)));
-            text.item("because", Tone::Plain, &refused.because.join(" "));
+            let because = refused.because.join(" ");
+            text.item("because", Tone::Plain, because.strip_prefix("Because ").unwrap_or(&because));
             for (i, fix) in refused.fixes.iter().enumerate() {
                 let cost =
                     fix.image.map_or_else(String::new, |b| format!(" ({})", text::signed_bytes(b, minus)));

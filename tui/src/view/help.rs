@@ -36,6 +36,7 @@ pub fn lines(app: &App) -> Vec<Line<'static>> {
         (glyphs.off, "a part that is off"),
         (glyphs.core, "a part that is always on"),
         (glyphs.blocked, "a part that cannot be toggled now; try, and the reason and ways out are shown"),
+        (glyphs.choice, "a choice: exactly one of its members"),
         (glyphs.chosen, "the chosen member of a choice"),
         (glyphs.param, "a parameter"),
     ] {

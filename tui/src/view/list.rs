@@ -75,8 +75,8 @@ pub fn state(app: &App, item: Item) -> (&'static str, String, Tone) {
                     ("", format!("{on} of {all} on"), Tone::Quiet)
                 }
                 Kind::Choice => match doc.member(n) {
-                    Some(m) => ("", doc.tree().node(m).title.clone(), Tone::Plain),
-                    None => ("", "off".to_owned(), Tone::Quiet),
+                    Some(m) => (glyphs.choice, doc.tree().node(m).title.clone(), Tone::Plain),
+                    None => (glyphs.choice, "off".to_owned(), Tone::Quiet),
                 },
                 Kind::Component if doc.tree().choice_of(n).is_some() => {
                     if on {
@@ -151,11 +151,11 @@ fn row(app: &App, row: &Row, at_cursor: bool, area: Rect, buffer: &mut Buffer) {
         return;
     };
     let width = usize::from(area.width);
-    let (glyph, word, tone) = state(app, item);
+    let (glyph, mut word, tone) = state(app, item);
     let (bytes, bytes_tone) = bytes(app, item);
     let roomy = width >= 56;
-    let bytes_room = if roomy { 13 } else { 11 };
-    let word_room = if roomy { (width / 3).min(34) } else { 10 };
+    let bytes_room = if roomy { 13 } else { 10 };
+    let word_room = if roomy { (width / 3).min(34) } else { 8 };
     let name_room = width.saturating_sub(bytes_room + word_room + 3);
 
     let tree = app.doc.tree();
@@ -170,7 +170,12 @@ fn row(app: &App, row: &Row, at_cursor: bool, area: Rect, buffer: &mut Buffer) {
         }
         _ => " ",
     };
-    let mut spans: Vec<Span> = vec![Span::raw(" ".repeat(1 + row.depth * 2))];
+    let step = if roomy { 2 } else { 1 };
+    if !roomy {
+        // The one word that says it; menus keep their numbers.
+        word = word.trim_end_matches(" on").to_owned();
+    }
+    let mut spans: Vec<Span> = vec![Span::raw(" ".repeat(1 + row.depth * step))];
     if in_tree {
         spans.push(Span::styled(fold, theme.style(Tone::Quiet)));
         spans.push(Span::raw(" "));

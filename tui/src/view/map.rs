@@ -9,6 +9,12 @@ use crate::app::theme::Tone;
 use crate::app::treemap::squarify;
 use crate::text;
 
+/// The area of every share, in the order of the rows.
+pub fn areas(app: &App, area: Rect) -> Vec<Rect> {
+    let amounts: Vec<u64> = app.doc.shares().iter().map(|share| share.bytes).collect();
+    squarify(&amounts, area)
+}
+
 /// Draws every share of the image as an area of its size.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     if area.is_empty() {
@@ -16,7 +22,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     let shares = app.doc.shares();
     let amounts: Vec<u64> = shares.iter().map(|share| share.bytes).collect();
-    let rects = squarify(&amounts, area);
+    let rects = areas(app, area);
     let theme = &app.theme;
     let total: u64 = amounts.iter().sum();
     let cursor = app.scroll().cursor;

@@ -45,6 +45,7 @@ pub fn draw(app: &App, frame: &mut Frame) {
         if panes.beside {
             let glyph = app.theme.glyphs.border.vertical_left;
             for y in panes.divider.top()..panes.divider.bottom() {
+                let glyph = if y == panes.divider.top() { app.theme.glyphs.tee } else { glyph };
                 buffer[(panes.divider.x, y)].set_symbol(glyph).set_style(app.theme.style(Tone::Quiet));
             }
             let head =
@@ -115,11 +116,12 @@ fn top(app: &App, tabs: &[(View, Rect)], area: Rect, buffer: &mut Buffer) {
         (false, false) => String::new(),
     };
     let view = if tabs.is_empty() { tab(app.view) } else { String::new() };
-    let fixed = 9 + text::width(&state) + text::width(&view) + 3;
+    let brand = if area.width >= 60 { " bespoke " } else { " " };
+    let fixed = brand.len() + text::width(&state) + text::width(&view) + 3;
     let name =
         text::fit_path(app.doc.file(), usize::from(room).saturating_sub(fixed).max(8), glyphs.ellipsis);
     let mut spans = vec![
-        Span::styled(" bespoke ", theme.style(Tone::Accent).add_modifier(Modifier::BOLD)),
+        Span::styled(brand, theme.style(Tone::Accent).add_modifier(Modifier::BOLD)),
         Span::styled(name, theme.style(Tone::Head)),
         Span::raw(" "),
         Span::styled(state, theme.style(Tone::Notable)),
@@ -137,7 +139,7 @@ fn top(app: &App, tabs: &[(View, Rect)], area: Rect, buffer: &mut Buffer) {
         } else {
             theme.style(Tone::Quiet)
         };
-        buffer.set_string(rect.x, rect.y, tab(*view), style);
+        buffer.set_stringn(rect.x, rect.y, tab(*view), usize::from(rect.width), style);
     }
 }
 
@@ -264,13 +266,13 @@ fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
         ],
         _ => &[
             (Action::Toggle, "toggle"),
-            (Action::Open, "open"),
             (Action::Search, "search"),
             (Action::Undo, "undo"),
             (Action::Save, "save"),
             (Action::Build, "build"),
             (Action::Boot, "boot"),
             (Action::Palette, "commands"),
+            (Action::Open, "open"),
             (Action::Help, "keys"),
             (Action::Quit, "quit"),
         ],
@@ -307,7 +309,9 @@ fn console_title(app: &App) -> String {
     } else if app.console.building {
         format!("console: building{back}")
     } else if let Some((how, _)) = &app.console.ended {
-        format!("console: {how}{back}")
+        let close = app.keymap.shown(Action::Stop);
+        let close = if app.view == View::Console { String::new() } else { format!(", {close} closes") };
+        format!("console: {how}{back}{close}")
     } else {
         "console".to_owned()
     }
@@ -341,6 +345,11 @@ pub fn consequence_line(app: &App, item: Item) -> (String, Tone) {
     if !matches!(item, Item::Node(n) if doc.tree().node(n).kind == bespoke_model::Kind::Component) {
         return (String::new(), Tone::Plain);
     }
+    if let Item::Node(n) = item
+        && let Some(why) = &doc.tree().node(n).core
+    {
+        return (format!("always on: {why}"), Tone::Quiet);
+    }
     match doc.preview(item, &Want::Flip) {
         Outcome::Same => (String::new(), Tone::Plain),
         Outcome::Refused(refused) => (refused.because.join(" "), Tone::Bad),
@@ -352,26 +361,23 @@ pub fn consequence_line(app: &App, item: Item) -> (String, Tone) {
     }
 }
 
-/// A change in one line: `+3 parts, -1 part, +12,345 B, +4 syscalls`.
+/// A change in one line: `+12,345 B, +4 syscalls, 3 parts on, 1 part off`.
 pub fn change_line(theme: &Theme, change: &Change) -> String {
     let minus = theme.glyphs.minus;
     let mut words = Vec::new();
-    if !change.on.is_empty() {
-        words.push(format!("{} on", text::count(change.on.len(), "part")));
-    }
-    if !change.off.is_empty() {
-        words.push(format!("{} off", text::count(change.off.len(), "part")));
-    }
-    for (_, _, to) in change.params.iter().take(1) {
-        if words.is_empty() {
-            words.push(format!("{} {to}", theme.glyphs.arrow));
-        }
-    }
-    if change.image != 0 || !change.on.is_empty() || !change.off.is_empty() {
+    let parts = change.on.len() + change.off.len();
+    if change.image != 0 || parts > 0 {
         words.push(text::signed_bytes(change.image, minus));
     }
     if change.syscalls != 0 {
         words.push(format!("{} syscalls", text::signed(change.syscalls, minus)));
+    }
+    // Of a single part that turns, the bytes and the wish itself say everything.
+    if parts > 1 && !change.on.is_empty() {
+        words.push(format!("{} on", text::count(change.on.len(), "part")));
+    }
+    if parts > 1 && !change.off.is_empty() {
+        words.push(format!("{} off", text::count(change.off.len(), "part")));
     }
     words.join(", ")
 }

@@ -8,6 +8,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::{help, wrap};
 use crate::app::App;
+use crate::app::doc::Item;
 use crate::app::overlay::{Finder, Hit, Menu, Overlay, Prompt, Target};
 use crate::app::theme::Tone;
 use crate::text;
@@ -69,7 +70,7 @@ pub fn place(app: &App) -> Rect {
             let width = wide(70);
             let text: usize =
                 prompt.text.iter().map(|t| wrap(t, usize::from(width.saturating_sub(4))).len()).sum();
-            centred(width, text as u16 + 5)
+            centred(width, text as u16 + 6)
         }
         Some(Overlay::Finder(_)) => {
             let width = wide(90);
@@ -94,9 +95,17 @@ pub fn entry_at(app: &App, at: Position) -> Option<usize> {
             let head = shown.len() + usize::from(!shown.is_empty());
             Some(y.checked_sub(head)? + offset(menu.cursor, room))
         }
-        Overlay::Finder(finder) => {
-            Some(y.checked_sub(2)? + offset(finder.cursor, usize::from(inner.height) - 2))
-        }
+        Overlay::Finder(finder) => Some(
+            y.checked_sub(2)?
+                + offset(
+                    finder.cursor,
+                    usize::from(inner.height.saturating_sub(if finder.palette || inner.height < 9 {
+                        2
+                    } else {
+                        4
+                    })),
+                ),
+        ),
         Overlay::Prompt(_) | Overlay::Help(_) => None,
     }
 }
@@ -224,7 +233,7 @@ fn draw_input(
 fn draw_prompt(app: &App, prompt: &Prompt, inner: Rect, buffer: &mut Buffer) -> Position {
     let theme = &app.theme;
     let mut lines: Vec<String> = prompt.text.iter().flat_map(|t| wrap(t, usize::from(inner.width))).collect();
-    lines.truncate(usize::from(inner.height.saturating_sub(3)));
+    lines.truncate(usize::from(inner.height.saturating_sub(4)));
     let mut y = inner.y;
     for line in &lines {
         buffer.set_stringn(inner.x, y, line, usize::from(inner.width), theme.style(Tone::Quiet));
@@ -235,15 +244,25 @@ fn draw_prompt(app: &App, prompt: &Prompt, inner: Rect, buffer: &mut Buffer) -> 
         Some(error) => (error.as_str(), Tone::Bad),
         None => ("enter takes it, esc leaves it as it is", Tone::Quiet),
     };
-    let say = text::fit(say, usize::from(inner.width), theme.glyphs.ellipsis);
-    buffer.set_string(inner.x, y + 2, say, theme.style(tone));
+    for (line, y) in wrap(say, usize::from(inner.width)).iter().take(2).zip(y + 2..) {
+        buffer.set_string(inner.x, y, line, theme.style(tone));
+    }
     cursor
 }
 
 fn draw_finder(app: &App, finder: &Finder, inner: Rect, buffer: &mut Buffer) -> Position {
     let theme = &app.theme;
     let cursor = draw_input(app, "/ ", &finder.input, Rect { height: 1, ..inner }, buffer);
-    let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
+    let about = u16::from(!finder.palette && inner.height >= 9) * 2;
+    let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2 + about), ..inner };
+    if about > 0
+        && let Some(Target::Item(item)) = finder.hits.get(finder.cursor).map(|hit| hit.to)
+    {
+        // Why the row under the cursor is as it is, or what stands in its way.
+        let (line, tone) = about_line(app, item);
+        let line = text::fit(&line, usize::from(inner.width), theme.glyphs.ellipsis);
+        buffer.set_string(inner.x, inner.bottom() - 1, line, theme.style(tone));
+    }
     if finder.hits.is_empty() {
         let say = if finder.input.text().trim().is_empty() {
             "names, titles, parameters, or words of the help"
@@ -263,6 +282,21 @@ fn draw_finder(app: &App, finder: &Finder, inner: Rect, buffer: &mut Buffer) -> 
         }
     }
     cursor
+}
+
+fn about_line(app: &App, item: Item) -> (String, Tone) {
+    let (line, tone) = super::consequence_line(app, item);
+    if tone == Tone::Bad {
+        return (line, tone);
+    }
+    let (_, word, _) = super::list::state(app, item);
+    let who = super::origin_words(&app.doc, item);
+    let dot = app.theme.glyphs.dot;
+    match (word.as_str(), who.as_str()) {
+        ("off", "default") => (line, Tone::Quiet),
+        _ if line.is_empty() => (format!("{word} {dot} {who}"), Tone::Quiet),
+        _ => (format!("{word} {dot} {who} {dot} {line}"), Tone::Quiet),
+    }
 }
 
 fn draw_hit(app: &App, hit: &Hit, line: Rect, buffer: &mut Buffer) {
