@@ -192,7 +192,7 @@ impl Search<'_, '_, '_> {
 
     /// Any way out, quickly: in one pass, every decision is kept that goes with those kept before. What is known to
     /// contradict comes last, so that nothing else is given up for it; of that, the weakest voice comes last.
-    fn greedy(&mut self, core: &[u32]) -> Option<Pins> {
+    fn greedy(&mut self, core: &[u32]) -> Pins {
         let mut order: Vec<(Lit, Option<u32>)> = self.stand.assumed.clone();
         order.sort_by_key(|(_, pin)| {
             pin.map(|p| match self.fixed.contains(&p) {
@@ -202,9 +202,12 @@ impl Search<'_, '_, '_> {
         });
         let kept = self.solver.keep(&order.iter().map(|(lit, _)| *lit).collect::<Vec<_>>());
         let lost = order.iter().zip(kept).filter(|(_, kept)| !kept).filter_map(|((_, pin), _)| *pin);
-        let mut dropped: Pins = lost.filter(|p| !self.fixed.contains(p)).collect();
-        // Drawing consequences does not see everything, and a dropped parameter has its declared value again.
-        let mut spare = dropped.iter().any(|p| matches!(self.stand.pins[*p as usize].pin, Pin::Value(..)));
+        lost.filter(|p| !self.fixed.contains(p)).collect()
+    }
+
+    /// Drops more until the rest can be kept, for drawing consequences does not see everything and a dropped parameter has
+    /// its declared value again; then takes back what was dropped for nothing.
+    fn complete(&mut self, mut dropped: Pins) -> Option<Pins> {
         loop {
             match self.check(&dropped) {
                 Verdict::Stopped => return None,
@@ -213,11 +216,10 @@ impl Search<'_, '_, '_> {
                     let weakest =
                         |p: &&u32| (std::cmp::Reverse(self.stand.pins[**p as usize].by.rank()), **p);
                     dropped.insert(*core.iter().min_by_key(weakest)?);
-                    spare = true;
                 }
             }
         }
-        for pin in if spare { dropped.clone() } else { Pins::new() } {
+        for pin in dropped.clone() {
             let mut fewer = dropped.clone();
             fewer.remove(&pin);
             if matches!(self.check(&fewer), Verdict::WayOut) {
@@ -277,11 +279,19 @@ impl Tree {
         }
         if search.found.is_empty() {
             let any = search.greedy(&proof.pins);
-            search.found.extend(any);
             // Without any change it cannot be, so one is the least.
-            if search.found.first().is_some_and(|f| f.len() == 1) {
-                least = Some(1);
+            let least = |pins: &Pins| pins.len() == 1;
+            if budget.checks == 0
+                && let Some((.., fix)) = self.fix(decisions, stand, &any, before, least(&any), measure)
+            {
+                return vec![fix];
             }
+            let any = search.complete(any);
+            return any
+                .and_then(|any| self.fix(decisions, stand, &any, before, least(&any), measure))
+                .map(|(.., fix)| fix)
+                .into_iter()
+                .collect();
         }
         let found = std::mem::take(&mut search.found);
         let mut fixes: Vec<(usize, u64, Fix)> = Vec::new();

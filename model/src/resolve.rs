@@ -392,6 +392,14 @@ impl<'a> Closure<'a> {
         let problem = &self.tree.problem;
         for &clause in problem.demands.get(n.index()) {
             let lits = problem.formula.clauses.get(clause as usize);
+            // Nearly all are plain: if this, then that.
+            if let [_, only] = lits
+                && !only.is_off()
+                && !matches!(problem.whys[clause as usize], Why::Member(_))
+            {
+                self.add(NodeId(only.var() as u32), Origin::RequiredBy(n));
+                continue;
+            }
             // A rule of a parameter speaks only while its selector is on.
             if lits.iter().any(|l| l.is_off() && !problem.is_node(*l) && !solver.is_false(*l)) {
                 continue;

@@ -219,8 +219,10 @@ impl Tree {
     pub fn load(sources: &[Source<'_>]) -> Result<Tree, Diagnostics> {
         let mut problems = Diagnostics::new();
         let mut order: Vec<&Source<'_>> = sources.iter().collect();
-        // Sorted part by part, a node comes before what lies in it: preorder. ("a.b" < "a-c" as text, so not as text.)
-        order.sort_by(|a, b| a.id.split('.').cmp(b.id.split('.')));
+        // Sorted part by part, a node comes before what lies in it: preorder. As text "a-b" would come between "a" and
+        // "a.b", so the dot sorts before everything.
+        let rank = |b: u8| if b == b'.' { 0 } else { b };
+        order.sort_by(|a, b| a.id.bytes().map(rank).cmp(b.id.bytes().map(rank)));
         order.dedup_by(|later, earlier| {
             let twice = later.id == earlier.id;
             if twice {
@@ -232,14 +234,9 @@ impl Tree {
         });
         let by_id: HashMap<String, NodeId> =
             order.iter().enumerate().map(|(i, s)| (s.id.to_string(), NodeId(i as u32))).collect();
-        let declarations: Vec<Declaration> = order
-            .iter()
-            .map(|source| {
-                let (declaration, found) = declaration::read(source);
-                problems.extend(found);
-                declaration
-            })
-            .collect();
+        let (declarations, found): (Vec<Declaration>, Vec<Diagnostics>) =
+            read_all(&order).into_iter().unzip();
+        problems.extend(found.into_iter().flatten());
         let linker = Linker { order: &order, declarations: &declarations, by_id: &by_id, problems };
         linker.link().and_then(|(nodes, params, capabilities, roots, param_by_id)| {
             let removed = declarations.iter().flat_map(|d| d.removed.iter().cloned()).collect();
@@ -396,6 +393,22 @@ impl Tree {
         let nodes = self.nodes.iter().filter(|n| n.kind != Kind::Menu).map(|n| n.id.as_str());
         nodes.chain(self.params.iter().map(|p| p.id.as_str()))
     }
+}
+
+/// Reads declarations, each on its own; very many of them on all processors.
+fn read_all(order: &[&Source<'_>]) -> Vec<(Declaration, Diagnostics)> {
+    // Below this the threads would cost more than they save.
+    const MANY: usize = 1_000;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let read = |part: &[&Source<'_>]| part.iter().map(|s| declaration::read(s)).collect::<Vec<_>>();
+    if order.len() < MANY || threads == 1 {
+        return read(order);
+    }
+    std::thread::scope(|scope| {
+        let parts = order.chunks(order.len().div_ceil(threads));
+        let workers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+        workers.into_iter().flat_map(|w| w.join().expect("reading does not panic")).collect()
+    })
 }
 
 struct Linker<'a> {
