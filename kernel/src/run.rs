@@ -278,12 +278,22 @@ impl Stopper {
         self.kill();
     }
 
+    /// Asks QEMU to end, which puts the terminal back as it was; and makes it, should it not listen.
     fn kill(&self) {
+        if self.signal(Signal::TERM) {
+            let stopper = self.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(1));
+                stopper.signal(Signal::KILL);
+            });
+        }
+    }
+
+    /// Answers whether the process was still there.
+    fn signal(&self, signal: Signal) -> bool {
         // Held while the signal is sent, so that the number cannot have become somebody else's.
         let pid = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pid) = *pid {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
+        pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
     }
 }
 
@@ -346,7 +356,7 @@ impl Running {
         self.judge(ended, expired, console, elapsed)
     }
 
-    /// Returns when the process has ended but still has its number; answers whether it had to be stopped.
+    /// Returns when the process has ended; answers whether it had to be stopped.
     fn wait_until_deadline(&mut self) -> Result<bool, RunError> {
         let (ended, alarm) = mpsc::channel::<()>();
         let watch = self.deadline.map(|deadline| {
@@ -359,18 +369,24 @@ impl Running {
                 expired
             })
         });
+        self.wait_for_end().map_err(io("cannot wait for qemu"))?;
+        drop(ended);
+        Ok(watch.is_some_and(|watch| watch.join().unwrap_or(false)))
+    }
+
+    /// Returns when the process has ended. It keeps its number until it is waited for, but nobody may signal it.
+    fn wait_for_end(&self) -> std::io::Result<()> {
         let pid = *self.stopper.pid.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pid) = pid {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(error) = rustix::process::waitid(WaitId::Pid(pid), options) {
                 if error != rustix::io::Errno::INTR {
-                    return Err(RunError::Io { what: "cannot wait for qemu", error: error.into() });
+                    return Err(error.into());
                 }
             }
         }
         *self.stopper.pid.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        drop(ended);
-        Ok(watch.is_some_and(|watch| watch.join().unwrap_or(false)))
+        Ok(())
     }
 
     fn judge(
@@ -416,10 +432,12 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // After `wait` there is nothing left to stop.
-        let mut pid = self.stopper.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pid) = pid.take() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = self.child.wait();
+        let running = self.stopper.pid.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if running {
+            self.stopper.kill();
+            if self.wait_for_end().is_ok() {
+                let _ = self.child.wait();
+            }
         }
     }
 }
@@ -536,6 +554,12 @@ mod tests {
         let stop = std::thread::spawn(move || stopper.stop());
         assert!(matches!(running.wait(), Err(RunError::Stopped)));
         stop.join().unwrap();
+
+        // One that nobody waits for does not outlive its handle.
+        let running = start(spins.path(), &options()).unwrap();
+        let process = format!("/proc/{}", running.child.id());
+        drop(running);
+        assert!(!Path::new(&process).exists());
     }
 
     #[test]
