@@ -1,7 +1,7 @@
 //! No component of the library OS reaches another that it does not require; and the check would say so.
 
 use bespoke_kernel::truth::{self, Violation};
-use bespoke_kernel::{Os, declarations, object_bytes};
+use bespoke_kernel::{Os, Payload, Plan, declarations, object_bytes};
 use bespoke_model::{Source, Tree};
 
 fn lines(violations: &[Violation]) -> String {
@@ -51,4 +51,26 @@ fn a_violation_names_the_way() {
     assert!(found.to_symbol.contains("timer"), "{found}");
     assert_eq!(Some(&found.from_symbol), found.path.first());
     assert_eq!(Some(&found.to_symbol), found.path.last());
+}
+
+#[test]
+fn what_is_off_is_gone() {
+    let os = Os::embedded();
+    let payload = Payload::empty();
+    let mut gone = 0;
+    for seed in 0..100 {
+        let resolution = os.tree.resolve(&os.tree.random(seed)).unwrap();
+        let plan = Plan::new(os, &resolution, &payload).unwrap();
+        for part in plan.placements().filter(|part| !part.owners.is_empty()) {
+            let ids = || part.owners.iter().map(|n| os.tree.node(*n).id.as_str()).collect::<Vec<_>>();
+            assert!(
+                part.owners.iter().any(|n| resolution.is_on(*n)),
+                "seed {seed}: {:?} is off, but {} is in the image",
+                ids(),
+                part.name
+            );
+        }
+        gone += os.tree.nodes().filter(|n| !resolution.is_on(*n)).count();
+    }
+    assert!(gone > 500, "only {gone} components were off: the configs are not random");
 }
