@@ -1,10 +1,10 @@
 //! The kernel as the configurator and the commands use it.
 
+use std::cell::RefCell;
 use std::path::Path;
-use std::rc::Rc;
 
 use bespoke_kernel::{Os, Payload, Plan, Sizer};
-use bespoke_model::{Footprint, Measure, NodeId, Resolution};
+use bespoke_model::{Measure, NodeId, Resolution};
 
 use crate::app::doc::Backend;
 use crate::presets::{Chain, Failure};
@@ -13,18 +13,49 @@ use crate::presets::{Chain, Failure};
 #[derive(Debug)]
 pub struct Kernel {
     os: &'static Os,
+    /// Programs and files that were read, by what was read. They are kept until the end: there are as many as programs
+    /// were looked at, and measures borrow them.
+    payloads: RefCell<Vec<(String, &'static Payload)>>,
 }
 
 impl Kernel {
     /// The library OS that is built in.
     pub fn new() -> Self {
-        Kernel { os: Os::embedded() }
+        Kernel { os: Os::embedded(), payloads: RefCell::default() }
     }
 
     /// The library OS.
     pub fn os(&self) -> &'static Os {
         self.os
     }
+
+    /// The program and files of a config, read again only when they changed.
+    fn payload(&self, chain: &Chain) -> Result<&'static Payload, Failure> {
+        let key = fingerprint(chain);
+        if let Some((_, known)) = self.payloads.borrow().iter().find(|(k, _)| *k == key) {
+            return Ok(known);
+        }
+        let payload: &'static Payload = Box::leak(Box::new(payload(chain)?));
+        self.payloads.borrow_mut().push((key, payload));
+        Ok(payload)
+    }
+}
+
+/// What is read for a config, and the state that it is in on the disk.
+fn fingerprint(chain: &Chain) -> String {
+    let config = chain.flattened();
+    let mut key = format!("{:?} {:?}", config.program(), config.files());
+    let program = config.program().map(|program| &program.path);
+    for path in program.into_iter().chain(config.files().values()) {
+        if let Ok(meta) = std::fs::metadata(chain.dir.join(path)) {
+            key.push_str(&format!(" {} {:?}", meta.len(), meta.modified().ok()));
+            // What lies in a folder is not looked through: then nothing is taken as known.
+            if meta.is_dir() {
+                key.push_str(&format!(" {:?}", std::time::SystemTime::now()));
+            }
+        }
+    }
+    key
 }
 
 /// Reads the program and files of a config.
@@ -35,32 +66,14 @@ pub fn payload(chain: &Chain) -> Result<Payload, Failure> {
     Payload::load(&chain.flattened(), &chain.dir).map_err(|error| Failure::from_kernel(&error))
 }
 
-struct Sized {
-    os: &'static Os,
-    payload: Rc<Payload>,
-}
-
-impl Measure for Sized {
-    fn footprint(&self, r: &Resolution) -> Footprint {
-        Sizer::new(self.os, &self.payload).footprint(r)
-    }
-
-    fn component_bytes(&self, r: &Resolution, n: NodeId) -> u64 {
-        Sizer::new(self.os, &self.payload).component_bytes(r, n)
-    }
-}
-
 impl Backend for Kernel {
     fn measure(&self, chain: &Chain) -> Result<Box<dyn Measure>, String> {
-        Ok(Box::new(Sized {
-            os: self.os,
-            payload: Rc::new(payload(chain).map_err(|failure| failure.message)?),
-        }))
+        let payload = self.payload(chain).map_err(|failure| failure.message)?;
+        Ok(Box::new(Sizer::new(self.os, payload)))
     }
 
     fn shares(&self, chain: &Chain, resolution: &Resolution) -> Option<Vec<(Option<NodeId>, u64)>> {
-        let payload = payload(chain).ok()?;
-        let plan = Plan::new(self.os, resolution, &payload).ok()?;
+        let plan = Plan::new(self.os, resolution, self.payload(chain).ok()?).ok()?;
         let mut shares: Vec<(Option<NodeId>, u64)> = Vec::new();
         for placement in plan.placements().filter(|p| p.offset.is_some()) {
             match shares.iter_mut().find(|(owner, _)| *owner == placement.owner) {

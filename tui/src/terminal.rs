@@ -17,6 +17,7 @@ use crossterm::terminal::{
 };
 use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal};
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -55,6 +56,8 @@ pub fn restore() {
 /// The screen, for as long as this value lives.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// Whether what is on the screen is not what was drawn last.
+    forgotten: bool,
 }
 
 impl Screen {
@@ -62,12 +65,16 @@ impl Screen {
     pub fn enter(mouse: bool) -> io::Result<Self> {
         MOUSE.store(mouse, Ordering::SeqCst);
         let before = std::panic::take_hook();
+        let owner = std::thread::current().id();
         std::panic::set_hook(Box::new(move |info| {
-            restore();
-            before(info);
+            // A panic of a worker is caught and told by whoever waits for it; the screen goes on.
+            if std::thread::current().id() == owner || !TAKEN.load(Ordering::SeqCst) {
+                restore();
+                before(info);
+            }
         }));
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())))?;
-        let screen = Screen { terminal };
+        let screen = Screen { terminal, forgotten: false };
         take().inspect_err(|_| restore())?;
         Ok(screen)
     }
@@ -75,21 +82,26 @@ impl Screen {
     /// Draws one frame, shown all at once by terminals that can.
     pub fn draw(&mut self, view: impl FnOnce(&mut Frame)) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        if std::mem::take(&mut self.forgotten) {
+            // Not `clear`: that asks the terminal where the cursor is, and the answer would go to the key reader.
+            let size = self.terminal.size()?;
+            self.terminal.resize(Rect::new(0, 0, size.width, size.height))?;
+        }
         self.terminal.draw(view)?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
     /// Forgets what is on the screen, so that the next frame is drawn in full.
-    pub fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+    pub fn forget(&mut self) {
+        self.forgotten = true;
     }
 
     /// Gives the terminal to the shell until the user comes back.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore();
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
-        take()?;
-        self.terminal.clear()
+        self.forgotten = true;
+        take()
     }
 }
 

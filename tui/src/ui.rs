@@ -44,7 +44,7 @@ enum Message {
 }
 
 /// How long to measure between two looks at the keyboard.
-pub const SLICE: Duration = Duration::from_millis(8);
+pub const SLICE: Duration = Duration::from_millis(4);
 
 /// The config to start with when there is none: it extends the smallest preset.
 pub const FRESH: &str = "schema = 1\nextends = \"preset:hello\"\n";
@@ -224,11 +224,20 @@ impl Loop {
             };
             while let Some(now) = message {
                 match now {
-                    Message::App(event) => self.app.update(event),
+                    Message::App(event) => {
+                        // How a panic leaves the terminal can only be tried with one.
+                        #[cfg(debug_assertions)]
+                        if matches!(event, Event::Resize(..))
+                            && std::env::var_os("BESPOKE_PANIC_ON_RESIZE").is_some()
+                        {
+                            panic!("asked for by BESPOKE_PANIC_ON_RESIZE");
+                        }
+                        self.app.update(event);
+                    }
                     Message::End(signal) => return Ok(Some(signal)),
                     Message::Lost => return Ok(Some(SIGHUP)),
                     Message::Suspend => screen.suspend()?,
-                    Message::Resumed => screen.forget()?,
+                    Message::Resumed => screen.forget(),
                     Message::Machine(stopper) => self.stopper = Some(stopper),
                 }
                 for effect in std::mem::take(&mut self.app.effects) {
@@ -254,7 +263,7 @@ impl Loop {
         match effect {
             Effect::Quit => return Ok(true),
             Effect::Suspend => screen.suspend()?,
-            Effect::Redraw => screen.forget()?,
+            Effect::Redraw => screen.forget(),
             Effect::Save { force } => self.save(force),
             Effect::SaveCopy { path, force } => self.save_copy(path, force),
             Effect::DropRecovery => {
@@ -350,9 +359,14 @@ impl Loop {
             let image = scratch.as_ref().map_or(image, |dir| dir.path().join("image"));
             let app = |event| send.send(Message::App(event)).is_ok();
             let start = Instant::now();
-            let built = backend::build(os, &chain, &resolution, &image).map_err(|f| f.message).map(|bytes| {
-                Built { path: image.clone(), bytes, millis: start.elapsed().as_secs_f64() * 1000.0 }
-            });
+            let build = || backend::build(os, &chain, &resolution, &image).map_err(|failure| failure.message);
+            let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build))
+                .unwrap_or_else(|_| Err("the build broke off: that is a fault of bespoke".to_owned()))
+                .map(|bytes| Built {
+                    path: image.clone(),
+                    bytes,
+                    millis: start.elapsed().as_secs_f64() * 1000.0,
+                });
             let good = built.is_ok();
             if !boot || !good {
                 app(Event::Built(built));
