@@ -474,7 +474,8 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
             into.insert(id.to_string(), scalar.into());
         }
     }
-    if r.problems.has_errors() { Err(Box::new(r.problems)) } else { Ok(view) }
+    let problems = r.finish();
+    if problems.has_errors() { Err(Box::new(problems)) } else { Ok(view) }
 }
 
 fn texts(r: &mut Reader<'_>, table: &toml::de::DeTable<'_>, key: &str) -> Vec<(String, Range<usize>)> {

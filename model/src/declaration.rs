@@ -236,7 +236,7 @@ pub(crate) fn read(source: &Source<'_>) -> (Declaration, Diagnostics) {
         removed,
         params,
     };
-    (declaration, r.problems)
+    (declaration, r.finish())
 }
 
 fn clauses(r: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<RawClause> {

@@ -296,6 +296,10 @@ impl Tree {
             (_, _, Kind::Menu) => format!("{} {state}.", node.id),
             ([], false, _) => format!("{} {state}: nothing that is on asks for it.", node.id),
             ([], true, _) => format!("{} {state}.", node.id),
+            // "x is on because x is on by default" says it twice.
+            ([only @ (Reason::Core { id, .. } | Reason::Default { id })], true, _) if *id == node.id => {
+                format!("{only}.")
+            }
             (steps, ..) => {
                 let steps: Vec<String> = steps.iter().map(Reason::to_string).collect();
                 format!("{} {state} because {}.", node.id, list(&steps, "and"))
@@ -332,6 +336,7 @@ impl Tree {
                     prose += &format!(" Turning it {verb} would {}.", list(&parts, "and"));
                 }
             }
+            Some(Toggle::Refused(_)) if node.core.is_some() => {}
             Some(Toggle::Refused(refusal)) => {
                 prose += &format!(" It cannot be turned {verb}. {}", refusal.prose);
                 if let Some(fix) = refusal.fixes.first() {

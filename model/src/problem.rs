@@ -175,14 +175,17 @@ impl Problem {
     pub fn asking(&self) -> Lists<NodeId> {
         let count = self.itself.len();
         let mut pairs: Vec<(usize, NodeId)> = Vec::new();
-        for n in 0..count {
-            for clause in self.demands.get(n) {
+        let mut last = vec![u32::MAX; count];
+        for n in 0..count as u32 {
+            for clause in self.demands.get(n as usize) {
                 let lits = self.formula.clauses.get(*clause as usize);
-                pairs.extend(lits.iter().filter(|l| !l.is_off()).map(|l| (l.var(), NodeId(n as u32))));
+                for lit in lits.iter().filter(|l| !l.is_off()) {
+                    if std::mem::replace(&mut last[lit.var()], n) != n {
+                        pairs.push((lit.var(), NodeId(n)));
+                    }
+                }
             }
         }
-        pairs.sort_unstable();
-        pairs.dedup();
         Lists::from_pairs(count, pairs.iter().copied())
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Reader<'a> {
     pub file: &'a str,
     pub text: &'a str,
     pub problems: Diagnostics,
+    /// How many of them are errors of syntax.
+    syntax: usize,
 }
 
 pub(crate) type Item<'i> = Spanned<DeValue<'i>>;
@@ -30,7 +32,7 @@ impl<'a> Reader<'a> {
     /// Parses the text. Syntax errors are reported; what could be read is returned.
     pub fn new(file: &'a str, text: &'a str) -> (Reader<'a>, DeTable<'a>) {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Reader { file, text, problems: Diagnostics::new() };
+        let mut reader = Reader { file, text, problems: Diagnostics::new(), syntax: 0 };
         for error in errors {
             let message = error.message().trim().replace('\n', ", ");
             reader.problems.push(match error.span() {
@@ -38,7 +40,16 @@ impl<'a> Reader<'a> {
                 None => Diagnostic::new(crate::Severity::Error, file, message),
             });
         }
+        reader.syntax = reader.problems.len();
         (reader, table.into_inner())
+    }
+
+    /// What is to be reported. Where the syntax is broken, whatever else was found may only follow from it.
+    pub fn finish(mut self) -> Diagnostics {
+        if self.syntax > 0 {
+            self.problems.0.truncate(self.syntax);
+        }
+        self.problems
     }
 
     pub fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> &mut Diagnostic {

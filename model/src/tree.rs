@@ -234,9 +234,8 @@ impl Tree {
         });
         let by_id: HashMap<String, NodeId> =
             order.iter().enumerate().map(|(i, s)| (s.id.to_string(), NodeId(i as u32))).collect();
-        let (declarations, found): (Vec<Declaration>, Vec<Diagnostics>) =
-            read_all(&order).into_iter().unzip();
-        problems.extend(found.into_iter().flatten());
+        let (declarations, found) = read_all(&order);
+        problems.extend(found);
         let linker = Linker { order: &order, declarations: &declarations, by_id: &by_id, problems };
         linker.link().and_then(|(nodes, params, capabilities, roots, param_by_id)| {
             let removed = declarations.iter().flat_map(|d| d.removed.iter().cloned()).collect();
@@ -396,18 +395,33 @@ impl Tree {
 }
 
 /// Reads declarations, each on its own; very many of them on all processors.
-fn read_all(order: &[&Source<'_>]) -> Vec<(Declaration, Diagnostics)> {
+fn read_all(order: &[&Source<'_>]) -> (Vec<Declaration>, Diagnostics) {
     // Below this the threads would cost more than they save.
     const MANY: usize = 1_000;
+    let read = |part: &[&Source<'_>]| {
+        let mut problems = Diagnostics::new();
+        let mut all = Vec::with_capacity(part.len());
+        for source in part {
+            let (declaration, found) = declaration::read(source);
+            all.push(declaration);
+            problems.extend(found);
+        }
+        (all, problems)
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let read = |part: &[&Source<'_>]| part.iter().map(|s| declaration::read(s)).collect::<Vec<_>>();
     if order.len() < MANY || threads == 1 {
         return read(order);
     }
     std::thread::scope(|scope| {
         let parts = order.chunks(order.len().div_ceil(threads));
         let workers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
-        workers.into_iter().flat_map(|w| w.join().expect("reading does not panic")).collect()
+        let mut whole = (Vec::with_capacity(order.len()), Diagnostics::new());
+        for worker in workers {
+            let (mut all, problems) = worker.join().expect("reading does not panic");
+            whole.0.append(&mut all);
+            whole.1.extend(problems);
+        }
+        whole
     })
 }
 

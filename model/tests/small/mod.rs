@@ -4,7 +4,7 @@
 
 use bespoke_model::*;
 
-const TREE: &[(&str, &str)] = &[
+pub const TREE: &[(&str, &str)] = &[
     ("net", "title='Net'\nhelp='Networking.'\nkind='menu'"),
     (
         "net.ipv4",
