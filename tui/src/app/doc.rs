@@ -106,6 +106,24 @@ pub struct Share {
     pub bytes: u64,
 }
 
+impl Share {
+    /// What a share is that is no part's.
+    pub fn about(&self) -> &'static str {
+        match self.name.as_str() {
+            SHARED => "What belongs to no one part: library code that several use, registrations and tables.",
+            PROGRAM => "The program as it is packed, with its arguments.",
+            FILES => "The other files that are packed, and the folders they lie in.",
+            REST => "The image's own headers, tables and the paddings between its regions.",
+            _ => "",
+        }
+    }
+}
+
+const SHARED: &str = "shared code";
+const PROGRAM: &str = "your program";
+const FILES: &str = "your files";
+const REST: &str = "headers and tables";
+
 /// Whoever can measure images of a config.
 pub trait Backend {
     /// A measure for a config's program and files. `chain` is the config and what it extends.
@@ -408,7 +426,7 @@ impl Doc {
         match self.backend.shares(&self.now.chain, &self.now.resolution) {
             Some(owned) => shares.extend(owned.into_iter().map(|(node, bytes)| Share {
                 node,
-                name: node.map_or_else(|| "shared code".to_owned(), |n| self.tree.node(n).id.clone()),
+                name: node.map_or_else(|| SHARED.to_owned(), |n| self.tree.node(n).id.clone()),
                 bytes,
             })),
             None => {
@@ -423,13 +441,13 @@ impl Doc {
                         None => exact = false,
                     }
                 }
-                shares.push(Share { node: None, name: "shared by several parts".to_owned(), bytes: rest });
+                shares.push(Share { node: None, name: SHARED.to_owned(), bytes: rest });
             }
         }
-        shares.push(Share { node: None, name: "your program".to_owned(), bytes: footprint.program_bytes });
-        shares.push(Share { node: None, name: "your files".to_owned(), bytes: footprint.files_bytes });
+        shares.push(Share { node: None, name: PROGRAM.to_owned(), bytes: footprint.program_bytes });
+        shares.push(Share { node: None, name: FILES.to_owned(), bytes: footprint.files_bytes });
         let rest = footprint.image_bytes.saturating_sub(shares.iter().map(|s| s.bytes).sum());
-        shares.push(Share { node: None, name: "headers and tables".to_owned(), bytes: rest });
+        shares.push(Share { node: None, name: REST.to_owned(), bytes: rest });
         shares.retain(|share| share.bytes > 0);
         shares.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         if exact {

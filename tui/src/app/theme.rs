@@ -65,6 +65,8 @@ pub struct Glyphs {
     pub minus: &'static str,
     /// Marks a config with unsaved edits.
     pub unsaved: &'static str,
+    /// How far a list is scrolled.
+    pub bar: &'static str,
     /// Where the line between panes meets the one above.
     pub tee: &'static str,
     /// The frames of panes.
@@ -89,6 +91,7 @@ const UNICODE: Glyphs = Glyphs {
     empty: "░",
     minus: "−",
     unsaved: "●",
+    bar: "┃",
     tee: "┬",
     border: border::ROUNDED,
 };
@@ -111,6 +114,7 @@ const ASCII: Glyphs = Glyphs {
     empty: ".",
     minus: "-",
     unsaved: "*",
+    bar: "#",
     tee: "+",
     border: border::Set {
         top_left: "+",
@@ -166,10 +170,11 @@ impl Theme {
         let style = Style::new();
         let color = |style: Style, color| if self.color { style.fg(color) } else { style };
         match tone {
-            Tone::Plain => style,
+            // Set, not left out: a text may be drawn over one of another tone.
+            Tone::Plain => style.fg(Color::Reset),
             Tone::Quiet if self.color => style.fg(Color::DarkGray),
             Tone::Quiet => style.add_modifier(Modifier::DIM),
-            Tone::Head => style.add_modifier(Modifier::BOLD),
+            Tone::Head => style.fg(Color::Reset).add_modifier(Modifier::BOLD),
             Tone::Accent => color(style, Color::Cyan),
             Tone::Good => color(style, Color::Green),
             Tone::Notable => color(style, Color::Magenta),

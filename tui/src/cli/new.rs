@@ -48,12 +48,14 @@ const THREADS: &[Proposal] = &[
     Proposal { id: "sched.yielding", why: "spinning locks give way" },
     Proposal { id: "sched.affinity", why: "the runtime counts processors" },
     Proposal { id: "abi.poll", why: "the runtime checks its standard descriptors" },
+    Proposal { id: "abi.identity", why: "the runtime asks for thread ids" },
 ];
 
 const GO: &[Proposal] = &[
     Proposal { id: "sched.timer", why: "Go's scheduler preempts with timers" },
     Proposal { id: "memory.advice", why: "Go's collector gives memory back" },
-    Proposal { id: "abi.identity", why: "Go asks for process and thread ids" },
+    Proposal { id: "abi.epoll", why: "Go waits for events with it, timers included" },
+    Proposal { id: "abi.pipes", why: "Go wakes its waiting thread through one" },
     Proposal { id: "abi.limits", why: "Go raises its limit on open files" },
 ];
 

@@ -96,8 +96,17 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
             text.say(Tone::Plain, &flow(&param.help));
         }
         None if app.view == View::Map => {
-            if let Some(row) = app.row() {
-                text.say(Tone::Plain, &row.text.clone());
+            let shares = app.doc.shares();
+            if let Some(share) = shares.get(app.scroll().cursor) {
+                let all = app.doc.footprint().image_bytes.max(1);
+                let percent = share.bytes as f64 * 100.0 / all as f64;
+                let dot = app.theme.glyphs.dot;
+                text.say(
+                    Tone::Head,
+                    &format!("{} {dot} {} {dot} {percent:.1} %", share.name, text::bytes(share.bytes)),
+                );
+                text.gap();
+                text.say(Tone::Plain, share.about());
             }
         }
         None => {}

@@ -44,9 +44,11 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         let size = (bar * bar / app.rows.len()).max(1);
         let room = app.rows.len() - bar;
         let from = (bar - size) * scroll.offset.min(room) / room.max(1);
+        let panes = app.panes();
+        let x = if panes.beside { panes.divider.x } else { area.right() - 1 };
         for i in from..(from + size).min(bar) {
-            let cell = &mut buffer[(area.right() - 1, area.y + i as u16)];
-            cell.set_symbol(app.theme.glyphs.border.vertical_left).set_style(app.theme.style(Tone::Accent));
+            let cell = &mut buffer[(x, area.y + i as u16)];
+            cell.set_symbol(app.theme.glyphs.bar).set_style(app.theme.style(Tone::Accent));
         }
     }
 }

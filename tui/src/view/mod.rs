@@ -36,11 +36,6 @@ pub fn draw(app: &App, frame: &mut Frame) {
         let width = if panes.beside { panes.list.width } else { panes.main.width };
         rule(app, Rect { height: 1, width, ..panes.main }, &list_title(app), buffer);
     }
-    match app.view {
-        View::Map => map::draw(app, panes.list, buffer),
-        View::Console => console(app, panes.list, buffer),
-        _ => list::draw(app, panes.list, buffer),
-    }
     if !panes.divider.is_empty() {
         if panes.beside {
             let glyph = app.theme.glyphs.border.vertical_left;
@@ -54,6 +49,11 @@ pub fn draw(app: &App, frame: &mut Frame) {
         } else {
             rule(app, Rect { height: 1, ..panes.divider }, &detail::title(app), buffer);
         }
+    }
+    match app.view {
+        View::Map => map::draw(app, panes.list, buffer),
+        View::Console => console(app, panes.list, buffer),
+        _ => list::draw(app, panes.list, buffer),
     }
     if !panes.detail.is_empty() {
         detail::draw(app, panes.detail, buffer);

@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
@@ -147,7 +147,8 @@ fn frame(app: &App, area: Rect, title: &str, buffer: &mut Buffer) {
         buffer[(x, y)].set_symbol(symbol).set_style(style);
     }
     let title = text::fit(title, usize::from(area.width) - 4, app.theme.glyphs.ellipsis);
-    buffer.set_string(area.x + 1, area.y, format!(" {title} "), app.theme.style(Tone::Head));
+    let style = style.add_modifier(Modifier::BOLD);
+    buffer.set_string(area.x + 1, area.y, format!(" {title} "), style);
 }
 
 fn menu_text(menu: &Menu, width: usize) -> Vec<String> {
