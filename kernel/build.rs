@@ -10,15 +10,29 @@ use std::process::Command;
 
 const TARGET: &str = "x86_64-unknown-none";
 
-/// A section each, real (v0) symbol paths, fixed addresses in the top 2 GiB.
-const OS_FLAGS: &[&str] = &["-Crelocation-model=static", "-Ccode-model=kernel", "-Csymbol-mangling-version=v0"];
+/// Real (v0) symbol paths, fixed addresses in the top 2 GiB, and equal functions of different components kept apart: a folded one would
+/// bear the name of a component that may be off.
+const OS_FLAGS: &[&str] = &[
+    "-Crelocation-model=static",
+    "-Ccode-model=kernel",
+    "-Csymbol-mangling-version=v0",
+    "-Cllvm-args=-opt-disable=mergefunc",
+];
 /// A static program for Linux; its symbols are of no use to anybody.
 const DEMO_FLAGS: &[&str] = &["-Crelocation-model=static", "-Cstrip=symbols"];
 
 fn main() {
     let here = PathBuf::from(var("CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(var("OUT_DIR"));
-    for path in ["os/src", "os/Cargo.toml", "os/Cargo.lock", "demo/src", "demo/Cargo.toml", "demo/Cargo.lock", "build.rs"] {
+    for path in [
+        "os/src",
+        "os/Cargo.toml",
+        "os/Cargo.lock",
+        "demo/src",
+        "demo/Cargo.toml",
+        "demo/Cargo.lock",
+        "build.rs",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let sysroot = PathBuf::from(output(Command::new(var("RUSTC")).args(["--print", "sysroot"])).trim());
@@ -69,7 +83,9 @@ fn install_target(sysroot: &Path) {
     println!("cargo::warning=adding the Rust target {TARGET}, which the library OS is compiled for");
     let added = Command::new("rustup").args(["target", "add", TARGET]).status();
     if !added.is_ok_and(|status| status.success()) {
-        println!("cargo::error=the Rust target {TARGET} is missing and could not be added: run `rustup target add {TARGET}`");
+        println!(
+            "cargo::error=the Rust target {TARGET} is missing and could not be added: run `rustup target add {TARGET}`"
+        );
         std::process::exit(1);
     }
 }
@@ -79,16 +95,24 @@ fn build(package: &Path, out: &Path, flags: &[&str]) -> PathBuf {
     let target_dir = out.join("target");
     let mut flags: Vec<String> = flags.iter().map(|flag| flag.to_string()).collect();
     // Panic messages name source files: the same bytes wherever the sources lie.
-    if let Some(home) = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo"))) {
+    if let Some(home) =
+        env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")))
+    {
         flags.push(format!("--remap-path-prefix={}=", home.display()));
     }
     flags.push(format!("--remap-path-prefix={}=", package.display()));
     let mut cargo = Command::new(var("CARGO"));
-    cargo.current_dir(package).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]).arg(&target_dir);
+    cargo
+        .current_dir(package)
+        .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+        .arg(&target_dir);
     // What the outer build sets for itself must not reach the inner one (linters wrap the compiler, for instance).
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO_") && text != "CARGO_HOME" || text.starts_with("RUSTC") || text == "RUSTFLAGS" {
+        if text.starts_with("CARGO_") && text != "CARGO_HOME"
+            || text.starts_with("RUSTC")
+            || text == "RUSTFLAGS"
+        {
             cargo.env_remove(&name);
         }
     }
@@ -116,10 +140,12 @@ fn compress(from: &Path, to: &Path) {
 
 /// The declarations below a folder: `net/tcp.toml` declares `net.tcp`, and `_` in a file name is `-` in an id.
 fn collect(folder: &Path, prefix: &str, declarations: &mut Vec<(String, PathBuf)>) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("cannot list {}: {error}", folder.display()));
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("cannot list {}: {error}", folder.display()));
     for entry in entries {
         let path = entry.expect("a readable folder").path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8 file names").replace('_', "-");
+        let stem =
+            path.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8 file names").replace('_', "-");
         if path.is_dir() {
             collect(&path, &format!("{prefix}{stem}."), declarations);
         } else if path.extension().is_some_and(|extension| extension == "toml") {

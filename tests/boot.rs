@@ -57,10 +57,16 @@ fn boots(source: &str, flavour: &str, status: i32, out: &str) {
     let program = program(source, flavour);
     for (isolation, heap) in [("ring3", "talc"), ("ring3", "buddy"), ("ring0", "talc"), ("ring0", "buddy")] {
         let smap = if isolation == "ring0" { "\"hardening.smap\" = false\n" } else { "" };
-        let set = format!("{QUIET}{smap}\"hardening.isolation\" = \"{isolation}\"\n\"memory.heap\" = \"{heap}\"\n");
+        let set =
+            format!("{QUIET}{smap}\"hardening.isolation\" = \"{isolation}\"\n\"memory.heap\" = \"{heap}\"\n");
         let scratch = Scratch::for_program(&program, "everything", &set);
         let run = scratch.boot(&[]);
-        assert_eq!((run.status, run.out.as_str()), (status, out), "{flavour} in {isolation} on {heap}: {}", run.err);
+        assert_eq!(
+            (run.status, run.out.as_str()),
+            (status, out),
+            "{flavour} in {isolation} on {heap}: {}",
+            run.err
+        );
     }
 }
 
@@ -136,7 +142,8 @@ fn a_fault_in_the_kernel_names_the_component() {
     let set = format!("{QUIET}\"hardening.smap\" = false\n\"hardening.isolation\" = \"ring0\"\n");
     let scratch = Scratch::for_program(&program, "everything", &set);
     assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
-    let symbols = std::process::Command::new("nm").arg("-C").arg(scratch.path().join("app.img.sym")).output().unwrap();
+    let symbols =
+        std::process::Command::new("nm").arg("-C").arg(scratch.path().join("app.img.sym")).output().unwrap();
     let symbols = String::from_utf8(symbols.stdout).unwrap();
     let address = symbols
         .lines()

@@ -4,7 +4,8 @@ use bespoke_tests::{Scratch, program};
 use std::process::Command;
 
 fn symbols(scratch: &Scratch) -> String {
-    let output = Command::new("nm").arg("-C").arg(scratch.path().join("app.img.sym")).output().expect("nm runs");
+    let output =
+        Command::new("nm").arg("-C").arg(scratch.path().join("app.img.sym")).output().expect("nm runs");
     assert!(output.status.success(), "nm: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
@@ -12,12 +13,22 @@ fn symbols(scratch: &Scratch) -> String {
 #[test]
 fn a_component_that_is_off_leaves_no_symbol() {
     // Those that can be turned off alone, and the module they are.
-    let ids = ["abi.random", "abi.stat", "memory.brk", "sched.clone", "sched.signal", "debug.log", "driver.acpi-poweroff", "hardening.aslr"];
+    let ids = [
+        "abi.random",
+        "abi.stat",
+        "memory.brk",
+        "sched.clone",
+        "sched.signal",
+        "debug.log",
+        "driver.acpi-poweroff",
+        "hardening.aslr",
+    ];
     for id in ids {
         let module = format!("bespoke_os::{}::", id.replace('.', "::").replace('-', "_"));
         let build = |state: &str| {
-            let scratch =
-                Scratch::new(&format!("schema = 1\nextends = \"preset:everything\"\n[set]\n\"{id}\" = {state}\n"));
+            let scratch = Scratch::new(&format!(
+                "schema = 1\nextends = \"preset:everything\"\n[set]\n\"{id}\" = {state}\n"
+            ));
             let run = scratch.run(&["build", "app.toml", "-o", "app.img"]);
             assert_eq!(run.status, 0, "{id} {state}: {run:?}");
             symbols(&scratch)

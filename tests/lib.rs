@@ -53,13 +53,16 @@ pub fn program(source: &str, flavour: &str) -> PathBuf {
         "glibc" => ("gcc", &["-static", "-O2"]),
         "glibc-pie" => ("gcc", &["-static-pie", "-O2"]),
         "c++" => ("g++", &["-static", "-O2"]),
-        "rust" => ("rustc", &["-O", "--edition=2024", "--target=x86_64-unknown-linux-musl", "-Cstrip=symbols"]),
+        "rust" => {
+            ("rustc", &["-O", "--edition=2024", "--target=x86_64-unknown-linux-musl", "-Cstrip=symbols"])
+        }
         "go" => ("go", &["build"]),
         other => panic!("no flavour {other}"),
     };
     let mut command = Command::new(compiler);
     command.args(flags).arg("-o").arg(&to).arg(&from).env("CGO_ENABLED", "0");
-    let output = command.output().unwrap_or_else(|error| panic!("{compiler}: {error}; tests/run installs it"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{compiler}: {error}; tests/run installs it"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     to
 }
@@ -78,7 +81,11 @@ pub struct Run {
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace('\r', "");
-        Self { status: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }
 
@@ -86,7 +93,12 @@ impl From<Output> for Run {
 pub fn run_in(folder: &Path, args: &[&str]) -> Run {
     let limit = Duration::from_secs(60).as_secs().to_string();
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", &limit]).arg(bespoke()).args(args).current_dir(folder).stdin(Stdio::null());
+    command
+        .args(["--kill-after=5", &limit])
+        .arg(bespoke())
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null());
     command.output().expect("timeout(1) runs").into()
 }
 

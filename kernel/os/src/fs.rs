@@ -1,5 +1,14 @@
 //! Files.
+pub mod dev;
+pub mod epoll;
+pub mod eventfd;
 pub mod file;
-pub mod null;
+pub mod node;
+pub mod packed;
+pub mod path;
+pub mod pipe;
+pub mod proc;
 pub mod root;
 pub mod stdio;
+pub mod synthetic;
+pub mod tmpfs;

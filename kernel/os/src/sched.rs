@@ -9,4 +9,5 @@ pub mod thread;
 pub mod timer;
 pub mod trap;
 pub mod wait;
+pub mod wait_many;
 pub mod yielding;

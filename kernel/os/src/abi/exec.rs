@@ -3,7 +3,7 @@
 use super::entropy;
 use super::process::{self, Process, STACK};
 use crate::errno::{Errno, Result};
-use crate::fs::root;
+use crate::fs::{packed, path};
 use crate::memory::paging::{PAGE, USER_END};
 use crate::memory::space::{self, Backing, Rights};
 use crate::memory::user;
@@ -14,6 +14,7 @@ use elf::ElfBytes;
 use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
 use elf::endian::LittleEndian;
 use linux_raw_sys::auxvec::*;
+use linux_raw_sys::general::O_RDONLY;
 
 /// Where position-independent programs go, as on Linux: two thirds up the lower half.
 const PROGRAM_BASE: u64 = 0x5555_5555_4000;
@@ -78,7 +79,7 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
                         let available = data.len() as u64 - (segment.p_offset - lead);
                         bytes = bytes.next_multiple_of(PAGE).min(available);
                     }
-                    Backing::Image { start: root::physical(contents) - lead, bytes }
+                    Backing::Image { start: packed::physical(contents) - lead, bytes }
                 };
                 space::map(start, end.next_multiple_of(PAGE) - start, rights, backing)?;
                 loaded.end = loaded.end.max(end);
@@ -100,9 +101,12 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
     Ok(loaded)
 }
 
-fn file(path: &[u8]) -> Result<&'static [u8]> {
-    let entry = &root::entries()[root::lookup(path, true)?];
-    if entry.is_directory() { Err(Errno::EACCES) } else { Ok(entry.data()) }
+fn file(name: &[u8]) -> Result<&'static [u8]> {
+    let location = path::resolve(&path::working_directory(), name, true)?;
+    if location.node.is_directory() {
+        return Err(Errno::EACCES);
+    }
+    location.node.clone().open(O_RDONLY)?.image_data().ok_or(Errno::EACCES)
 }
 
 /// Loads the program and prepares its stack.
@@ -169,6 +173,7 @@ pub fn load(process: &Process) -> Result<Start> {
         user::write(at, &word)?;
         at += 8;
     }
+    process::set_stack(stack.at);
     Ok(Start { entry, stack: stack.at })
 }
 

@@ -1,29 +1,24 @@
 //! `readlink(2)`.
 
-use super::open::path_at;
-use super::process;
+use super::open::base;
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::root;
+use crate::fs::{file, path};
 use crate::memory::user;
 use linux_raw_sys::general::{__NR_readlink, __NR_readlinkat, AT_FDCWD};
 
 crate::register!("syscall": Handler = { __NR_readlink => readlink, __NR_readlinkat => readlinkat });
 
-fn read_at(directory: u64, path: u64, to: u64, size: u64) -> Result<u64> {
+fn read_at(directory: u64, address: u64, to: u64, size: u64) -> Result<u64> {
     if size == 0 {
         return Err(Errno::EINVAL);
     }
-    let path = path_at(directory, path)?;
-    let target = if path == b"/proc/self/exe" {
-        process::program()
-    } else {
-        let entry = &root::entries()[root::lookup(&path, false)?];
-        if !entry.is_symlink() {
-            return Err(Errno::EINVAL);
-        }
-        entry.data()
+    // With an empty path, the link that the descriptor was opened on (O_PATH).
+    let location = match user::read_path(address)? {
+        path if path.is_empty() => file::get(directory)?.location.clone().ok_or(Errno::ENOENT)?,
+        path => path::resolve(&base(directory, &path)?, &path, false)?,
     };
+    let target = location.node.target().ok_or(Errno::EINVAL)?;
     let length = target.len().min(size as usize);
     user::write_bytes(to, &target[..length])?;
     Ok(length as u64)

@@ -1,76 +1,104 @@
-//! `open(2)`, `openat(2)`, `close(2)`, `access(2)`, `faccessat(2)`.
+//! `open(2)`, `openat(2)`, `creat(2)`, `close(2)`, `access(2)`, `faccessat(2)`.
 
-use super::process;
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::{file, root};
+use crate::fs::file;
+use crate::fs::node::Directory;
+use crate::fs::path::{self, Location, Target};
 use crate::memory::user;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
     __NR_open => open,
     __NR_openat => openat,
+    __NR_creat => creat,
     __NR_close => close,
+    __NR_close_range => close_range,
     __NR_access => access,
     __NR_faccessat => faccessat,
     __NR_faccessat2 => faccessat2,
+    __NR_umask => umask,
 });
 
-/// An absolute path from a directory descriptor and the address of a path (`openat(2)`).
-pub fn path_at(directory: u64, address: u64) -> Result<Vec<u8>> {
-    let path = user::read_path(address)?;
-    if path.is_empty() {
-        return Err(Errno::ENOENT);
-    }
-    if path.starts_with(b"/") || directory as i32 == AT_FDCWD {
-        return Ok(process::absolute(path));
-    }
-    let file = file::get(directory)?;
-    let entry = &root::entries()[file.root_index().ok_or(Errno::ENOTDIR)?];
-    if !entry.is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
-    let mut absolute = entry.path().to_vec();
-    absolute.push(b'/');
-    absolute.extend(path);
-    Ok(absolute)
+/// Permissions that new files do not get.
+static UMASK: crate::cell::KernelCell<u32> = crate::cell::KernelCell::new(0o022);
+
+/// The permissions that a new file gets when these are asked for.
+pub fn masked(permissions: u64) -> u32 {
+    permissions as u32 & 0o7777 & !*UMASK.borrow()
 }
 
-fn open_path(path: Vec<u8>, flags: u32) -> Result<u64> {
-    let file = match root::open(&path, flags & O_NOFOLLOW == 0) {
-        // Nothing can be made in a read-only root.
-        Err(Errno::ENOENT) if flags & O_CREAT != 0 => return Err(Errno::EROFS),
-        other => other?,
+/// The directory that a relative path starts from (`openat(2)`).
+pub fn base(directory: u64, path: &[u8]) -> Result<Rc<Location>> {
+    if path.starts_with(b"/") || directory as i32 == AT_FDCWD {
+        return Ok(path::working_directory());
+    }
+    file::get(directory)?.location.clone().ok_or(Errno::ENOTDIR)
+}
+
+/// Where the path at an address leads.
+pub fn walk_at(directory: u64, address: u64, follow: bool) -> Result<Target> {
+    let path = user::read_path(address)?;
+    path::walk(&base(directory, &path)?, &path, follow)
+}
+
+/// What the path at an address leads to.
+pub fn resolve_at(directory: u64, address: u64, follow: bool) -> Result<Rc<Location>> {
+    walk_at(directory, address, follow)?.found.ok_or(Errno::ENOENT)
+}
+
+fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Result<u64> {
+    let exclusive = flags & O_CREAT != 0 && flags & O_EXCL != 0;
+    let follow = flags & O_NOFOLLOW == 0 && !exclusive;
+    let target = path::walk(&base(directory, &path)?, &path, follow)?;
+    let location = match target.found {
+        Some(_) if exclusive => return Err(Errno::EEXIST),
+        Some(found) => found,
+        None if flags & O_CREAT == 0 => return Err(Errno::ENOENT),
+        None if target.must_be_directory => return Err(Errno::EISDIR),
+        None => {
+            let node = target.directory.node.create(&target.name, S_IFREG | masked(permissions), &[])?;
+            Rc::new(Location { path: path::join(&target.directory.path, &target.name), node })
+        }
     };
-    let kind = file.stat().mode & S_IFMT;
+    let kind = location.node.kind();
+    if flags & O_PATH != 0 {
+        let file = Rc::new(Directory { node: location.node.clone(), entries: RefCell::new(None) });
+        return file::open_at(file, flags, Some(location));
+    }
     if kind == S_IFLNK {
         return Err(Errno::ELOOP);
-    }
-    if flags & O_CREAT != 0 && flags & O_EXCL != 0 {
-        return Err(Errno::EEXIST);
     }
     if flags & O_DIRECTORY != 0 && kind != S_IFDIR {
         return Err(Errno::ENOTDIR);
     }
-    if flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0 {
-        match kind {
-            S_IFDIR => return Err(Errno::EISDIR),
-            S_IFREG => return Err(Errno::EROFS),
-            _ => {}
+    if kind == S_IFDIR {
+        if flags & O_ACCMODE != O_RDONLY || flags & O_CREAT != 0 || flags & O_TRUNC != 0 {
+            return Err(Errno::EISDIR);
         }
+        let file = Rc::new(Directory { node: location.node.clone(), entries: RefCell::new(None) });
+        return file::open_at(file, flags, Some(location));
     }
-    file::open(file, flags)
+    let file = location.node.clone().open(flags)?;
+    file::open_at(file, flags & !(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY), Some(location))
 }
 
 fn open(args: &Args) -> Result<u64> {
-    let [path, flags, ..] = args.0;
-    open_path(path_at(AT_FDCWD as u64, path)?, flags as u32)
+    let [path, flags, mode, ..] = args.0;
+    open_path(AT_FDCWD as u64, user::read_path(path)?, flags as u32, mode)
 }
 
 fn openat(args: &Args) -> Result<u64> {
-    let [directory, path, flags, ..] = args.0;
-    open_path(path_at(directory, path)?, flags as u32)
+    let [directory, path, flags, mode, ..] = args.0;
+    open_path(directory, user::read_path(path)?, flags as u32, mode)
+}
+
+fn creat(args: &Args) -> Result<u64> {
+    let [path, mode, ..] = args.0;
+    open_path(AT_FDCWD as u64, user::read_path(path)?, O_CREAT | O_WRONLY | O_TRUNC, mode)
 }
 
 fn close(args: &Args) -> Result<u64> {
@@ -78,13 +106,33 @@ fn close(args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-fn check_access(path: Vec<u8>, mode: u64, follow: bool) -> Result<u64> {
+// linux/close_range.h
+const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
+const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
+
+fn close_range(args: &Args) -> Result<u64> {
+    let [first, last, flags, ..] = args.0;
+    if first as u32 > last as u32 || flags as u32 & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let range = first as u32 as u64..=last as u32 as u64;
+    for fd in file::all().into_iter().filter(|fd| range.contains(fd)) {
+        if flags as u32 & CLOSE_RANGE_CLOEXEC != 0 {
+            file::close_on_exec(fd, Some(true))?;
+        } else {
+            file::close(fd)?;
+        }
+    }
+    Ok(0)
+}
+
+fn check_access(location: &Location, mode: u64) -> Result<u64> {
     if mode > 7 {
         return Err(Errno::EINVAL);
     }
-    let stat = root::open(&path, follow)?.stat();
+    let stat = location.node.stat();
     let kind = stat.mode & S_IFMT;
-    if mode as u32 & W_OK != 0 && matches!(kind, S_IFREG | S_IFDIR) {
+    if mode as u32 & W_OK != 0 && location.node.is_read_only() && matches!(kind, S_IFREG | S_IFDIR) {
         return Err(Errno::EROFS);
     }
     // The program is root, for whom any execute bit will do.
@@ -95,14 +143,19 @@ fn check_access(path: Vec<u8>, mode: u64, follow: bool) -> Result<u64> {
 }
 
 fn access(args: &Args) -> Result<u64> {
-    check_access(path_at(AT_FDCWD as u64, args.0[0])?, args.0[1], true)
+    check_access(&*resolve_at(AT_FDCWD as u64, args.0[0], true)?, args.0[1])
 }
 
 fn faccessat(args: &Args) -> Result<u64> {
-    check_access(path_at(args.0[0], args.0[1])?, args.0[2], true)
+    check_access(&*resolve_at(args.0[0], args.0[1], true)?, args.0[2])
 }
 
 fn faccessat2(args: &Args) -> Result<u64> {
     let flags = args.0[3] as u32;
-    check_access(path_at(args.0[0], args.0[1])?, args.0[2], flags & AT_SYMLINK_NOFOLLOW == 0)
+    check_access(&*resolve_at(args.0[0], args.0[1], flags & AT_SYMLINK_NOFOLLOW == 0)?, args.0[2])
+}
+
+fn umask(args: &Args) -> Result<u64> {
+    let new = args.0[0] as u32 & 0o777;
+    Ok(u64::from(core::mem::replace(&mut *UMASK.borrow(), new)))
 }

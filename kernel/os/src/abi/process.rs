@@ -1,6 +1,7 @@
 //! The process: what it is given at start, and where things lie in its address space.
 
 use crate::cell::KernelCell;
+use crate::fs::path;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +23,9 @@ pub struct Process {
     pub environment: Vec<Vec<u8>>,
 }
 
-static WORKING_DIRECTORY: KernelCell<Vec<u8>> = KernelCell::new(Vec::new());
 static PROGRAM: KernelCell<&'static [u8]> = KernelCell::new(&[]);
+static ARGUMENTS: KernelCell<Vec<Vec<u8>>> = KernelCell::new(Vec::new());
+static STACK_START: AtomicU64 = AtomicU64::new(0);
 static DATA_END: AtomicU64 = AtomicU64::new(0);
 
 impl Process {
@@ -48,15 +50,20 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
         rest = &rest[string.count_bytes() + 1..];
         string
     };
-    let path = next();
-    *WORKING_DIRECTORY.borrow() = next().to_bytes().to_vec();
-    *PROGRAM.borrow() = path.to_bytes();
-    let mut process = Process { path, arguments: Vec::new(), environment: Vec::new() };
+    let program = next();
+    let directory = next().to_bytes();
+    let entered = path::resolve(&path::root(), directory, true).and_then(path::set_working_directory);
+    if entered.is_err() {
+        crate::println!("bespoke: there is no directory {}; starting in /", directory.escape_ascii());
+    }
+    *PROGRAM.borrow() = program.to_bytes();
+    let mut process = Process { path: program, arguments: Vec::new(), environment: Vec::new() };
     process.arguments.extend((0..argc).map(|_| next().to_bytes().to_vec()));
     process.environment.extend((0..envc).map(|_| next().to_bytes().to_vec()));
     for source in arguments() {
         (source.item)(command_line, &mut process.arguments);
     }
+    *ARGUMENTS.borrow() = process.arguments.clone();
     process
 }
 
@@ -65,23 +72,18 @@ pub fn program() -> &'static [u8] {
     *PROGRAM.borrow()
 }
 
-pub fn working_directory() -> Vec<u8> {
-    WORKING_DIRECTORY.borrow().clone()
+/// The arguments that the program was started with.
+pub fn with_arguments(look: impl FnOnce(&[Vec<u8>])) {
+    look(&ARGUMENTS.borrow())
 }
 
-pub fn set_working_directory(path: Vec<u8>) {
-    *WORKING_DIRECTORY.borrow() = path;
+/// Where the first thread's stack pointer started.
+pub fn stack() -> u64 {
+    STACK_START.load(Ordering::Relaxed)
 }
 
-/// A path seen from the working directory.
-pub fn absolute(path: Vec<u8>) -> Vec<u8> {
-    if path.first() == Some(&b'/') || path.is_empty() {
-        return path;
-    }
-    let mut joined = working_directory();
-    joined.push(b'/');
-    joined.extend_from_slice(&path);
-    joined
+pub fn set_stack(start: u64) {
+    STACK_START.store(start, Ordering::Relaxed)
 }
 
 /// The end of the program's data, where the break starts.

@@ -14,7 +14,7 @@ crate::register!("syscall": Handler = { __NR_getrandom => getrandom });
 static GENERATOR: KernelCell<Option<ChaCha20Rng>> = KernelCell::new(None);
 
 /// Fills a buffer with random bytes.
-pub fn fill(bytes: &mut [u8]) {
+fn fill(bytes: &mut [u8]) {
     let mut generator = GENERATOR.borrow();
     let generator = generator.get_or_insert_with(|| {
         let mut seed = [0u8; 32];
@@ -29,6 +29,12 @@ fn getrandom(args: &Args) -> Result<u64> {
     if flags as u32 & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0 {
         return Err(Errno::EINVAL);
     }
+    write_to_user(to, count)?;
+    Ok(count)
+}
+
+/// Fills a buffer of the program.
+pub fn write_to_user(to: u64, count: u64) -> Result<()> {
     let mut chunk = [0u8; 256];
     let mut done = 0;
     while done < count {
@@ -37,5 +43,5 @@ fn getrandom(args: &Args) -> Result<u64> {
         user::write_bytes(to + done, &chunk[..length])?;
         done += length as u64;
     }
-    Ok(count)
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! `stat(2)`, `statx(2)`.
 
-use super::open::path_at;
+use super::open::resolve_at;
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Stat};
-use crate::fs::root;
+use crate::fs::path;
 use crate::memory::user;
 use linux_raw_sys::general::*;
 
@@ -43,20 +43,20 @@ fn convert(stat: &Stat) -> linux_raw_sys::general::stat {
     out
 }
 
-fn stat_at(directory: u64, path: u64, follow: bool) -> Result<Stat> {
-    Ok(root::open(&path_at(directory, path)?, follow)?.stat())
+fn stat_at(directory: u64, address: u64, follow: bool) -> Result<Stat> {
+    Ok(resolve_at(directory, address, follow)?.node.stat())
 }
 
 /// With `AT_EMPTY_PATH` and an empty path, the descriptor itself.
-fn stat_flags(directory: u64, path: u64, flags: u32) -> Result<Stat> {
-    if flags & AT_EMPTY_PATH != 0 && (path == 0 || user::read::<u8>(path)? == 0) {
+fn stat_flags(directory: u64, address: u64, flags: u32) -> Result<Stat> {
+    if flags & AT_EMPTY_PATH != 0 && (address == 0 || user::read::<u8>(address)? == 0) {
         return if directory as i32 == AT_FDCWD {
-            Ok(root::open(&super::process::working_directory(), true)?.stat())
+            Ok(path::working_directory().node.stat())
         } else {
             Ok(file::get(directory)?.stat())
         };
     }
-    stat_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)
+    stat_at(directory, address, flags & AT_SYMLINK_NOFOLLOW == 0)
 }
 
 fn stat(args: &Args) -> Result<u64> {

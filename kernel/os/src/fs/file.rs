@@ -1,5 +1,6 @@
 //! Open files and the descriptors that name them.
 
+use super::path::Location;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::sched::wait::Queue;
@@ -68,10 +69,6 @@ pub trait File: Any {
     fn image_data(&self) -> Option<&'static [u8]> {
         None
     }
-    /// Index in the packed root, for a directory of the image.
-    fn root_index(&self) -> Option<usize> {
-        None
-    }
     /// Whether it has positions.
     fn is_seekable(&self) -> bool {
         false
@@ -81,6 +78,8 @@ pub trait File: Any {
 /// An open file description (`open(2)`): what descriptors made by dup share.
 pub struct Description {
     pub file: Rc<dyn File>,
+    /// Where it was opened by a path.
+    pub location: Option<Rc<Location>>,
     pub position: Cell<u64>,
     /// O_* flags.
     pub flags: Cell<u32>,
@@ -138,10 +137,19 @@ pub fn insert(description: Rc<Description>, close_on_exec: bool, lowest: usize) 
     Ok(index as u64)
 }
 
-/// Opens a file.
+/// Gives a file that has no path a descriptor.
 pub fn open(file: Rc<dyn File>, flags: u32) -> Result<u64> {
+    open_at(file, flags, None)
+}
+
+/// Gives a file a descriptor.
+pub fn open_at(file: Rc<dyn File>, flags: u32, location: Option<Rc<Location>>) -> Result<u64> {
     let close_on_exec = flags & linux_raw_sys::general::O_CLOEXEC != 0;
-    insert(Rc::new(Description { file, position: Cell::new(0), flags: Cell::new(flags) }), close_on_exec, 0)
+    insert(
+        Rc::new(Description { file, location, position: Cell::new(0), flags: Cell::new(flags) }),
+        close_on_exec,
+        0,
+    )
 }
 
 /// Makes a particular descriptor name this description.
@@ -158,6 +166,12 @@ pub fn replace(fd: u64, description: Rc<Description>, close_on_exec: bool) -> Re
     drop(table);
     drop(old); // what closing does may need the table
     Ok(())
+}
+
+/// Descriptors in use.
+pub fn all() -> Vec<u64> {
+    let table = TABLE.borrow();
+    (0..table.len()).filter(|&index| table[index].is_some()).map(|index| index as u64).collect()
 }
 
 /// Closes a descriptor.

@@ -14,8 +14,13 @@ crate::register!("init": fn(&StartInfo) = { 90 => init });
 
 struct Console;
 
+/// The console as a file.
+pub fn console() -> Rc<dyn File> {
+    Rc::new(Console)
+}
+
 fn init(_: &StartInfo) {
-    let console: Rc<dyn File> = Rc::new(Console);
+    let console = console();
     for _ in 0..3 {
         // The first three descriptors are always free here.
         let _ = file::open(console.clone(), O_RDWR);

@@ -35,7 +35,7 @@ fn mmap(args: &Args) -> Result<u64> {
         }
         match data.len().checked_sub(offset as usize) {
             Some(bytes) if bytes > 0 => Backing::Image {
-                start: crate::fs::root::physical(data) + offset,
+                start: crate::fs::packed::physical(data) + offset,
                 bytes: (bytes as u64).min(length),
             },
             _ => Backing::Zeroes,

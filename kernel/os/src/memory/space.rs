@@ -139,6 +139,14 @@ pub fn unmap(start: u64, length: u64) -> Result<()> {
     Ok(())
 }
 
+/// Calls `look` with start, end and rights of each area, and whether bytes of the image are behind it.
+pub fn each_area(mut look: impl FnMut(u64, u64, Rights, bool)) {
+    let areas = AREAS.borrow().clone();
+    for area in areas {
+        look(area.start, area.end, area.rights, matches!(area.backing, Backing::Image { .. }));
+    }
+}
+
 /// Whether nothing is mapped between two addresses.
 pub fn is_free(start: u64, length: u64) -> bool {
     let areas = AREAS.borrow();

@@ -71,6 +71,15 @@ pub fn write_bytes(address: u64, from: &[u8]) -> Result<()> {
     }
 }
 
+/// Writes zeroes to the program.
+pub fn fill_zeroes(address: u64, count: usize) -> Result<()> {
+    let zeroes = [0u8; 512];
+    for done in (0..count).step_by(zeroes.len()) {
+        write_bytes(address + done as u64, &zeroes[..zeroes.len().min(count - done)])?;
+    }
+    Ok(())
+}
+
 /// Types that any bytes are a value of, without padding that could tell the program something.
 ///
 /// # Safety

@@ -1,0 +1,309 @@
+//! Calls that change directories and attributes.
+
+use super::open::{masked, resolve_at, walk_at};
+use super::syscall::{Args, Handler};
+use crate::errno::{Errno, Result};
+use crate::fs::file;
+use crate::fs::node::{Change, Node};
+use crate::memory::user;
+use alloc::rc::Rc;
+use linux_raw_sys::general::*;
+
+crate::register!("syscall": Handler = {
+    __NR_mkdir => mkdir,
+    __NR_mkdirat => mkdirat,
+    __NR_mknod => mknod,
+    __NR_mknodat => mknodat,
+    __NR_rmdir => rmdir,
+    __NR_unlink => unlink,
+    __NR_unlinkat => unlinkat,
+    __NR_rename => rename,
+    __NR_renameat => renameat,
+    __NR_renameat2 => renameat2,
+    __NR_link => link,
+    __NR_linkat => linkat,
+    __NR_symlink => symlink,
+    __NR_symlinkat => symlinkat,
+    __NR_truncate => truncate,
+    __NR_ftruncate => ftruncate,
+    __NR_fallocate => fallocate,
+    __NR_chmod => chmod,
+    __NR_fchmod => fchmod,
+    __NR_fchmodat => fchmodat,
+    __NR_chown => chown,
+    __NR_lchown => lchown,
+    __NR_fchown => fchown,
+    __NR_fchownat => fchownat,
+    __NR_utime => utime,
+    __NR_utimes => utimes,
+    __NR_utimensat => utimensat,
+});
+
+const HERE: u64 = AT_FDCWD as u64;
+
+fn make(directory: u64, path: u64, mode: u32, target: &[u8]) -> Result<u64> {
+    let place = walk_at(directory, path, false)?;
+    if place.found.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    if place.must_be_directory && mode & S_IFMT != S_IFDIR {
+        return Err(Errno::ENOENT);
+    }
+    place.directory.node.create(&place.name, mode, target)?;
+    Ok(0)
+}
+
+fn mkdir(args: &Args) -> Result<u64> {
+    make(HERE, args.0[0], S_IFDIR | masked(args.0[1]), &[])
+}
+
+fn mkdirat(args: &Args) -> Result<u64> {
+    make(args.0[0], args.0[1], S_IFDIR | masked(args.0[2]), &[])
+}
+
+fn make_node(directory: u64, path: u64, mode: u64) -> Result<u64> {
+    match mode as u32 & S_IFMT {
+        0 | S_IFREG => make(directory, path, S_IFREG | masked(mode), &[]),
+        kind @ (S_IFIFO | S_IFSOCK) => make(directory, path, kind | masked(mode), &[]),
+        S_IFCHR | S_IFBLK => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn mknod(args: &Args) -> Result<u64> {
+    make_node(HERE, args.0[0], args.0[1])
+}
+
+fn mknodat(args: &Args) -> Result<u64> {
+    make_node(args.0[0], args.0[1], args.0[2])
+}
+
+fn symlink(args: &Args) -> Result<u64> {
+    symlinkat(&Args([args.0[0], HERE, args.0[1], 0, 0, 0]))
+}
+
+fn symlinkat(args: &Args) -> Result<u64> {
+    let [target, directory, path, ..] = args.0;
+    let target = user::read_path(target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    make(directory, path, S_IFLNK | 0o777, &target)
+}
+
+fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
+    let place = walk_at(directory, path, false)?;
+    if place.name.is_empty() {
+        return Err(if is_directory { Errno::EBUSY } else { Errno::EISDIR });
+    }
+    place.found.ok_or(Errno::ENOENT)?;
+    if place.must_be_directory && !is_directory {
+        return Err(Errno::EISDIR);
+    }
+    place.directory.node.remove(&place.name, is_directory)?;
+    Ok(0)
+}
+
+fn rmdir(args: &Args) -> Result<u64> {
+    remove(HERE, args.0[0], true)
+}
+
+fn unlink(args: &Args) -> Result<u64> {
+    remove(HERE, args.0[0], false)
+}
+
+fn unlinkat(args: &Args) -> Result<u64> {
+    let [directory, path, flags, ..] = args.0;
+    if flags as u32 & !AT_REMOVEDIR != 0 {
+        return Err(Errno::EINVAL);
+    }
+    remove(directory, path, flags as u32 & AT_REMOVEDIR != 0)
+}
+
+fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
+    if flags & !RENAME_NOREPLACE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let from = walk_at(from.0, from.1, false)?;
+    let to = walk_at(to.0, to.1, false)?;
+    if from.name.is_empty() || to.name.is_empty() {
+        return Err(Errno::EBUSY);
+    }
+    let moved = from.found.ok_or(Errno::ENOENT)?;
+    if to.found.is_some() && flags & RENAME_NOREPLACE != 0 {
+        return Err(Errno::EEXIST);
+    }
+    if to.must_be_directory && !moved.node.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    from.directory.node.rename(&from.name, &to.directory.node, &to.name)?;
+    Ok(0)
+}
+
+fn rename(args: &Args) -> Result<u64> {
+    move_name((HERE, args.0[0]), (HERE, args.0[1]), 0)
+}
+
+fn renameat(args: &Args) -> Result<u64> {
+    let [from, old, to, new, ..] = args.0;
+    move_name((from, old), (to, new), 0)
+}
+
+fn renameat2(args: &Args) -> Result<u64> {
+    let [from, old, to, new, flags, _] = args.0;
+    move_name((from, old), (to, new), flags as u32)
+}
+
+fn add_name(from: (u64, u64), to: (u64, u64), follow: bool) -> Result<u64> {
+    let node = resolve_at(from.0, from.1, follow)?;
+    let to = walk_at(to.0, to.1, false)?;
+    if to.found.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    to.directory.node.link(&to.name, node.node.clone())?;
+    Ok(0)
+}
+
+fn link(args: &Args) -> Result<u64> {
+    add_name((HERE, args.0[0]), (HERE, args.0[1]), false)
+}
+
+fn linkat(args: &Args) -> Result<u64> {
+    let [from, old, to, new, flags, _] = args.0;
+    add_name((from, old), (to, new), flags as u32 & AT_SYMLINK_FOLLOW != 0)
+}
+
+/// The node of an open file.
+fn node_of(fd: u64) -> Result<Rc<dyn Node>> {
+    let file = file::get(fd)?;
+    file.location.as_ref().map(|location| location.node.clone()).ok_or(Errno::EINVAL)
+}
+
+fn resize(node: &Rc<dyn Node>, size: u64) -> Result<u64> {
+    if (size as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    if node.is_directory() {
+        return Err(Errno::EISDIR);
+    }
+    node.change(&Change { size: Some(size), ..Change::default() }).map(|()| 0)
+}
+
+fn truncate(args: &Args) -> Result<u64> {
+    resize(&resolve_at(HERE, args.0[0], true)?.node, args.0[1])
+}
+
+fn ftruncate(args: &Args) -> Result<u64> {
+    if file::get(args.0[0])?.flags.get() & O_ACCMODE == O_RDONLY {
+        return Err(Errno::EINVAL);
+    }
+    resize(&node_of(args.0[0])?, args.0[1])
+}
+
+/// Room is made by growing the file; holes cannot be punched.
+fn fallocate(args: &Args) -> Result<u64> {
+    let [fd, mode, offset, length, ..] = args.0;
+    let end = offset.checked_add(length).filter(|_| length > 0).ok_or(Errno::EINVAL)?;
+    match mode as u32 {
+        FALLOC_FL_KEEP_SIZE => Ok(0),
+        0 => {
+            let node = node_of(fd)?;
+            if node.stat().size < end { resize(&node, end) } else { Ok(0) }
+        }
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+fn set_permissions(node: &Rc<dyn Node>, mode: u64) -> Result<u64> {
+    node.change(&Change { permissions: Some(mode as u32), ..Change::default() }).map(|()| 0)
+}
+
+fn chmod(args: &Args) -> Result<u64> {
+    set_permissions(&resolve_at(HERE, args.0[0], true)?.node, args.0[1])
+}
+
+fn fchmod(args: &Args) -> Result<u64> {
+    set_permissions(&node_of(args.0[0])?, args.0[1])
+}
+
+fn fchmodat(args: &Args) -> Result<u64> {
+    set_permissions(&resolve_at(args.0[0], args.0[1], true)?.node, args.0[2])
+}
+
+fn set_owner(node: &Rc<dyn Node>, user: u64, group: u64) -> Result<u64> {
+    let given = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
+    node.change(&Change { user: given(user), group: given(group), ..Change::default() }).map(|()| 0)
+}
+
+fn chown(args: &Args) -> Result<u64> {
+    set_owner(&resolve_at(HERE, args.0[0], true)?.node, args.0[1], args.0[2])
+}
+
+fn lchown(args: &Args) -> Result<u64> {
+    set_owner(&resolve_at(HERE, args.0[0], false)?.node, args.0[1], args.0[2])
+}
+
+fn fchown(args: &Args) -> Result<u64> {
+    set_owner(&node_of(args.0[0])?, args.0[1], args.0[2])
+}
+
+fn fchownat(args: &Args) -> Result<u64> {
+    let [directory, path, user, group, flags, _] = args.0;
+    let flags = flags as u32;
+    if flags & AT_EMPTY_PATH != 0 && user::read::<u8>(path)? == 0 {
+        return set_owner(&node_of(directory)?, user, group);
+    }
+    set_owner(&resolve_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?.node, user, group)
+}
+
+type Time = Option<(i64, u32)>;
+
+fn set_times(node: &Rc<dyn Node>, accessed: Time, modified: Time) -> Result<u64> {
+    node.change(&Change { accessed, modified, ..Change::default() }).map(|()| 0)
+}
+
+fn now() -> (i64, u32) {
+    let now = super::clock::realtime();
+    ((now / 1_000_000_000) as i64, (now % 1_000_000_000) as u32)
+}
+
+fn utime(args: &Args) -> Result<u64> {
+    let [path, times, ..] = args.0;
+    let times = match times {
+        0 => [now(), now()],
+        address => user::read::<[i64; 2]>(address)?.map(|seconds| (seconds, 0)),
+    };
+    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]))
+}
+
+fn utimes(args: &Args) -> Result<u64> {
+    let [path, times, ..] = args.0;
+    let times = match times {
+        0 => [now(), now()],
+        address => {
+            let [a, b, c, d]: [i64; 4] = user::read(address)?;
+            [(a, b as u32 * 1000), (c, d as u32 * 1000)]
+        }
+    };
+    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]))
+}
+
+fn utimensat(args: &Args) -> Result<u64> {
+    let [directory, path, times, flags, ..] = args.0;
+    let read = |address: u64| -> Result<Time> {
+        let [seconds, nanoseconds]: [i64; 2] = user::read(address)?;
+        match nanoseconds {
+            nanoseconds if nanoseconds == i64::from(UTIME_NOW) => Ok(Some(now())),
+            nanoseconds if nanoseconds == i64::from(UTIME_OMIT) => Ok(None),
+            0..1_000_000_000 => Ok(Some((seconds, nanoseconds as u32))),
+            _ => Err(Errno::EINVAL),
+        }
+    };
+    let (accessed, modified) =
+        if times == 0 { (Some(now()), Some(now())) } else { (read(times)?, read(times + 16)?) };
+    let node = match path {
+        0 => node_of(directory)?,
+        path => resolve_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?.node.clone(),
+    };
+    set_times(&node, accessed, modified)
+}

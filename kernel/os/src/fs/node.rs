@@ -1,0 +1,118 @@
+//! Nodes of file systems: what a path leads to.
+
+use super::file::{Access, File, Stat};
+use crate::errno::{Errno, Result};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::cell::RefCell;
+use linux_raw_sys::general::{S_IFDIR, S_IFLNK, S_IFMT};
+
+/// An entry of a directory.
+pub struct DirectoryEntry {
+    pub name: Vec<u8>,
+    pub inode: u64,
+    /// S_IFMT and permissions.
+    pub mode: u32,
+}
+
+/// Attributes to change; `None` leaves one as it is.
+#[derive(Clone, Copy, Default)]
+pub struct Change {
+    pub permissions: Option<u32>,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+    pub size: Option<u64>,
+    /// Seconds and nanoseconds since 1970.
+    pub accessed: Option<(i64, u32)>,
+    pub modified: Option<(i64, u32)>,
+}
+
+/// A file, directory or link, open or not. What a file system cannot do is EROFS by default: file systems that change override it.
+pub trait Node: Any {
+    fn stat(&self) -> Stat;
+
+    /// The node behind a name in this directory.
+    fn lookup(&self, _name: &[u8]) -> Result<Rc<dyn Node>> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// All entries of this directory but `.` and `..`.
+    fn list(&self) -> Result<Vec<DirectoryEntry>> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Where this symbolic link points.
+    fn target(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Opens what is not a directory.
+    fn open(self: Rc<Self>, flags: u32) -> Result<Rc<dyn File>>;
+
+    /// Makes a node in this directory: `mode` says of which type and with which permissions, `target` where a link points.
+    fn create(&self, _name: &[u8], _mode: u32, _target: &[u8]) -> Result<Rc<dyn Node>> {
+        Err(Errno::EROFS)
+    }
+
+    /// Adds a name for an existing node.
+    fn link(&self, _name: &[u8], _node: Rc<dyn Node>) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+
+    /// Takes a name out of this directory: an empty directory's, or that of anything else.
+    fn remove(&self, _name: &[u8], _directory: bool) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+
+    /// Moves a name of this directory to another of the same file system, replacing what is there.
+    fn rename(&self, _name: &[u8], _to: &Rc<dyn Node>, _new_name: &[u8]) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+
+    fn change(&self, _change: &Change) -> Result<()> {
+        Err(Errno::EROFS)
+    }
+
+    fn is_read_only(&self) -> bool {
+        true
+    }
+}
+
+impl dyn Node {
+    pub fn kind(&self) -> u32 {
+        self.stat().mode & S_IFMT
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.kind() == S_IFDIR
+    }
+
+    pub fn is_symlink(&self) -> bool {
+        self.kind() == S_IFLNK
+    }
+}
+
+/// An open directory. Its entries are those at the first look, so that removing files while listing skips none.
+pub struct Directory {
+    pub node: Rc<dyn Node>,
+    pub entries: RefCell<Option<Vec<DirectoryEntry>>>,
+}
+
+impl File for Directory {
+    fn read(&self, _: u64, _: usize, _: Access) -> Result<usize> {
+        Err(Errno::EISDIR)
+    }
+
+    fn write(&self, _: u64, _: usize, _: Access) -> Result<usize> {
+        Err(Errno::EBADF) // never open for writing
+    }
+
+    fn stat(&self) -> Stat {
+        self.node.stat()
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+}

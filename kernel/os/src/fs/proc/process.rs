@@ -1,0 +1,183 @@
+//! `/proc/self` and `/proc/1`.
+
+use crate::abi::process;
+use crate::errno::{Errno, Result};
+use crate::fs::file::{self, File, Stat};
+use crate::fs::node::{DirectoryEntry, Node};
+use crate::fs::path;
+use crate::fs::synthetic::{Link, Names, Text};
+use crate::memory::paging::PAGE;
+use crate::memory::space::{self, Rights};
+use crate::sched::thread;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use linux_raw_sys::general::{S_IFDIR, S_IFLNK};
+
+crate::register!("process-file": fn(&mut Names) = { 10 => add });
+
+fn add(names: &mut Names) {
+    names.insert(b"self", Rc::new(Link(|| b"1".to_vec())));
+    names.insert(b"thread-self", Rc::new(Link(|| format!("1/task/{}", thread::current().tid).into_bytes())));
+    names.insert(b"1/exe", Rc::new(Link(|| process::program().to_vec())));
+    names.insert(b"1/cwd", Rc::new(Link(|| path::working_directory().path.clone())));
+    names.insert(b"1/root", Rc::new(Link(|| b"/".to_vec())));
+    names.insert(b"1/cmdline", Rc::new(Text(command_line)));
+    names.insert(b"1/comm", Rc::new(Text(name)));
+    names.insert(b"1/maps", Rc::new(Text(maps)));
+    names.insert(b"1/stat", Rc::new(Text(stat)));
+    names.insert(b"1/statm", Rc::new(Text(statm)));
+    names.insert(b"1/status", Rc::new(Text(status)));
+    names.insert(b"1/limits", Rc::new(Text(limits)));
+    names.insert(b"1/fd", Rc::new(Descriptors));
+    names.insert(b"1/oom_score_adj", Rc::new(Text(|text| text.extend(b"0\n"))));
+    names.insert(b"1/cgroup", Rc::new(Text(|text| text.extend(b"0::/\n"))));
+    names.insert(b"1/mountinfo", Rc::new(Text(|text| text.extend(b"1 1 0:1 / / rw - rootfs rootfs rw\n"))));
+    names.insert(b"1/mounts", Rc::new(Text(|text| text.extend(b"rootfs / rootfs rw 0 0\n"))));
+    names.insert(b"mounts", Rc::new(Link(|| b"1/mounts".to_vec())));
+}
+
+fn command_line(text: &mut Vec<u8>) {
+    process::with_arguments(|arguments| {
+        for argument in arguments {
+            text.extend_from_slice(argument);
+            text.push(0);
+        }
+    });
+}
+
+/// The program's file name, at most 15 bytes.
+fn short_name() -> &'static [u8] {
+    let path = process::program();
+    let name = &path[path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)..];
+    &name[..name.len().min(15)]
+}
+
+fn name(text: &mut Vec<u8>) {
+    text.extend_from_slice(short_name());
+    text.push(b'\n');
+}
+
+fn maps(text: &mut Vec<u8>) {
+    let stack = process::stack();
+    space::each_area(|start, end, rights, is_image| {
+        let letter = |right, letter| if rights.contains(right) { letter } else { '-' };
+        let (r, w, x) = (letter(Rights::READ, 'r'), letter(Rights::WRITE, 'w'), letter(Rights::EXECUTE, 'x'));
+        let mut line = format!("{start:08x}-{end:08x} {r}{w}{x}p 00000000 00:00 0").into_bytes();
+        let name = match () {
+            () if (start..end).contains(&stack) => &b"[stack]"[..],
+            () if start == process::data_end().next_multiple_of(PAGE) => b"[heap]",
+            () if is_image => process::program(),
+            () => b"",
+        };
+        if !name.is_empty() {
+            line.resize(line.len().max(72), b' ');
+            line.push(b' ');
+            line.extend_from_slice(name);
+        }
+        line.push(b'\n');
+        text.extend(line);
+    });
+}
+
+/// Bytes mapped, and bytes in memory.
+fn sizes() -> (u64, u64) {
+    let mut mapped = 0;
+    space::each_area(|start, end, _, _| mapped += end - start);
+    let (free, total) = crate::memory::frames::counts();
+    (mapped, (total - free) as u64 * PAGE)
+}
+
+fn stat(text: &mut Vec<u8>) {
+    let (mapped, resident) = sizes();
+    text.extend(b"1 (");
+    text.extend_from_slice(short_name());
+    let stack = process::stack();
+    // Fields 3 to 52 of proc(5); what nobody keeps is zero.
+    let line = format!(
+        ") R 0 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {} 0 0 {mapped} {} 18446744073709551615 0 0 {stack} 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+        thread::count(),
+        resident / PAGE,
+    );
+    text.extend(line.into_bytes());
+}
+
+fn statm(text: &mut Vec<u8>) {
+    let (mapped, resident) = sizes();
+    text.extend(format!("{} {} 0 0 0 0 0\n", mapped / PAGE, resident / PAGE).into_bytes());
+}
+
+fn status(text: &mut Vec<u8>) {
+    let (mapped, resident) = sizes();
+    text.extend(b"Name:\t");
+    name(text);
+    let lines = format!(
+        "Umask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n\
+         FDSize:\t64\nGroups:\t\nVmPeak:\t{0:8} kB\nVmSize:\t{0:8} kB\nVmHWM:\t{1:8} kB\nVmRSS:\t{1:8} kB\nThreads:\t{2}\n\
+         Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
+        mapped >> 10,
+        resident >> 10,
+        thread::count(),
+    );
+    text.extend(lines.into_bytes());
+}
+
+fn limits(text: &mut Vec<u8>) {
+    let lines = format!(
+        "Limit                     Soft Limit           Hard Limit           Units     \n\
+         Max stack size            {0:<20} {0:<20} bytes     \n\
+         Max open files            {1:<20} {1:<20} files     \n",
+        process::STACK.get(),
+        file::LIMIT,
+    );
+    text.extend(lines.into_bytes());
+}
+
+/// `/proc/self/fd`: links named by descriptor.
+struct Descriptors;
+
+struct Descriptor(u64);
+
+impl Node for Descriptors {
+    fn stat(&self) -> Stat {
+        Stat { mode: S_IFDIR | 0o500, inode: 1 << 50, links: 2, ..Stat::default() }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Rc<dyn Node>> {
+        let fd = core::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(Errno::ENOENT)?;
+        file::get(fd).map_err(|_| Errno::ENOENT)?;
+        Ok(Rc::new(Descriptor(fd)))
+    }
+
+    fn list(&self) -> Result<Vec<DirectoryEntry>> {
+        let entry = |fd: u64| DirectoryEntry {
+            name: format!("{fd}").into_bytes(),
+            inode: 1 << 50 | fd,
+            mode: S_IFLNK,
+        };
+        Ok(file::all().into_iter().map(entry).collect())
+    }
+
+    fn open(self: Rc<Self>, _: u32) -> Result<Rc<dyn File>> {
+        Err(Errno::EISDIR)
+    }
+}
+
+impl Node for Descriptor {
+    fn stat(&self) -> Stat {
+        Stat { mode: S_IFLNK | 0o700, inode: 1 << 50 | self.0, links: 1, ..Stat::default() }
+    }
+
+    fn target(&self) -> Option<Vec<u8>> {
+        let file = file::get(self.0).ok()?;
+        Some(match &file.location {
+            Some(location) => location.path.clone(),
+            None if self.0 < 3 => b"/dev/console".to_vec(),
+            None => format!("anon_inode:[{}]", file.stat().inode).into_bytes(),
+        })
+    }
+
+    fn open(self: Rc<Self>, _: u32) -> Result<Rc<dyn File>> {
+        Err(Errno::ELOOP)
+    }
+}
