@@ -14,11 +14,10 @@ fn symbols(scratch: &Scratch) -> String {
 fn a_component_that_is_off_leaves_no_symbol() {
     // Those that can be turned off alone, and the module they are.
     let ids = [
-        "abi.random",
-        "abi.stat",
+        "abi.limits",
+        "abi.terminal",
         "memory.brk",
-        "sched.clone",
-        "sched.signal",
+        "memory.advice",
         "debug.log",
         "driver.acpi-poweroff",
         "hardening.aslr",
@@ -42,15 +41,15 @@ fn a_component_that_is_off_leaves_no_symbol() {
 
 #[test]
 fn what_needed_it_gets_linux_errno_and_the_console_names_it() {
-    // getrandom, mmap, a number that Linux has not given out
+    // getrlimit twice, and a number that Linux has not given out
     let program = program("calls.c", "musl");
-    let set = "\"debug.log\" = false\n\"abi.random\" = false\n";
-    let run = Scratch::for_program(&program, "everything", set).boot(&["318", "318", "500"]);
+    let set = "\"debug.log\" = false\n\"abi.limits\" = false\n";
+    let run = Scratch::for_program(&program, "everything", set).boot(&["97", "97", "500"]);
     assert_eq!(
         run.out,
-        "bespoke: system call 318 answered ENOSYS: abi.random is off\n\
-         call 318: -1, errno 38\n\
-         call 318: -1, errno 38\n\
+        "bespoke: system call 97 answered ENOSYS: abi.limits is off\n\
+         call 97: -1, errno 38\n\
+         call 97: -1, errno 38\n\
          bespoke: system call 500 answered ENOSYS: no component serves it\n\
          call 500: -1, errno 38\n"
     );
