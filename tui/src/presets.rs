@@ -64,6 +64,16 @@ impl Chain {
         self.config.program().or_else(|| self.below.iter().find_map(|(_, config)| config.program()))
     }
 
+    /// The program in a few words, when it is a file that can be looked at.
+    pub fn about(&self) -> Option<String> {
+        let path = &self.program()?.path;
+        if path.starts_with("demo:") {
+            return Some("a demo that comes with bespoke".to_owned());
+        }
+        let bytes = fs::read(self.dir.join(path)).ok()?;
+        Some(crate::cli::describe(&bespoke_kernel::program::inspect(&bytes).ok()?))
+    }
+
     /// The config with what it inherits besides decisions written into it: the program, when it names none.
     pub fn flattened(&self) -> Config {
         let mut config = self.config.clone();

@@ -14,7 +14,7 @@ use bespoke_kernel::run::{self as machine, Options, RunError, Stopper};
 use bespoke_model::{Config, Tree};
 use crossterm::event as terminal_event;
 use ratatui::layout::Rect;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 
 use crate::app::doc::Doc;
 use crate::app::keymap::Keymap;
@@ -237,7 +237,13 @@ impl Loop {
                     Message::End(signal) => return Ok(Some(signal)),
                     Message::Lost => return Ok(Some(SIGHUP)),
                     Message::Suspend => screen.suspend()?,
-                    Message::Resumed => screen.forget(),
+                    Message::Resumed => {
+                        screen.forget();
+                        // The terminal may have another size than when it was left.
+                        if let Ok((width, height)) = crossterm::terminal::size() {
+                            self.app.update(Event::Resize(width, height));
+                        }
+                    }
                     Message::Machine(stopper) => self.stopper = Some(stopper),
                 }
                 for effect in std::mem::take(&mut self.app.effects) {
@@ -419,12 +425,17 @@ fn boot_image(image: &Path, send: &Sender<Message>) {
 }
 
 fn watch_signals(send: &Sender<Message>) -> std::io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT, SIGWINCH])?;
     let send = send.clone();
     std::thread::spawn(move || {
         for signal in &mut signals {
             let message = match signal {
                 SIGTSTP => Message::Suspend,
+                SIGWINCH => match crossterm::terminal::size() {
+                    Ok((width, height)) => Message::App(Event::Resize(width, height)),
+                    Err(_) => continue,
+                },
                 SIGCONT => Message::Resumed,
                 end => Message::End(end),
             };
@@ -445,7 +456,7 @@ fn read_keys(send: Sender<Message>) {
                 }
                 Ok(terminal_event::Event::Paste(text)) => Event::Paste(text),
                 Ok(terminal_event::Event::Mouse(mouse)) => Event::Mouse(mouse),
-                Ok(terminal_event::Event::Resize(width, height)) => Event::Resize(width, height),
+                // Resizes are told by the signal: crossterm loses one that comes together with a key.
                 Ok(_) => continue,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => {

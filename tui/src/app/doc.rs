@@ -363,6 +363,9 @@ impl Doc {
             return vec!["The config names no program.".to_owned()];
         };
         let mut lines = vec![format!("program    {}", program.path)];
+        if let Some(about) = &self.now.chain.about() {
+            lines.push(format!("it is      {about}"));
+        }
         if !program.args.is_empty() {
             lines.push(format!("arguments  {}", program.args.join(" ")));
         }
@@ -456,19 +459,22 @@ impl Doc {
         shares
     }
 
-    /// The largest parts that can go without taking along anything that the user pinned.
+    /// The largest parts that can go without taking along anything that the user, fitting or a preset asked for.
     pub fn removable(&self, most: usize) -> Vec<(NodeId, u64)> {
         let mut found: Vec<(NodeId, u64)> = Vec::new();
         for n in self.now.resolution.components(self.tree) {
             let item = Item::Node(n);
-            if self.tree.choice_of(n).is_some()
-                || *self.origin(item) == Origin::Core
-                || self.pinned(item).is_some()
-            {
+            // What somebody asked for is not proposed to go: that is theirs to say.
+            let wanted =
+                matches!(self.origin(item), Origin::Core | Origin::User | Origin::Preset(_) | Origin::Fit);
+            if wanted || self.tree.choice_of(n).is_some() || self.pinned(item).is_some() {
                 continue;
             }
             if let Outcome::Change(change) = self.preview(item, &Want::Off) {
-                let spares = change.off.iter().all(|o| *o == n || self.pinned(Item::Node(*o)).is_none());
+                let theirs = |n: &NodeId| {
+                    matches!(self.origin(Item::Node(*n)), Origin::User | Origin::Preset(_) | Origin::Fit)
+                };
+                let spares = !change.off.iter().any(theirs);
                 if spares && change.image < 0 {
                     found.push((n, change.image.unsigned_abs()));
                 }

@@ -569,6 +569,13 @@ impl App {
         match entry.pick.clone() {
             Pick::Nothing => {}
             Pick::Decide(decisions) => self.decide(decisions),
+            Pick::Drop(decisions) => {
+                self.decide(decisions);
+                let over = self.budget.is_some_and(|b| self.doc.footprint().image_bytes > b);
+                if over && self.overlays.is_empty() {
+                    self.over_budget();
+                }
+            }
             Pick::QuitDiscard => {
                 self.effects.push(Effect::DropRecovery);
                 self.effects.push(Effect::Quit);
@@ -965,7 +972,7 @@ impl App {
             .map(|(node, bytes)| {
                 let id = self.doc.tree().node(node).id.clone();
                 let note = text::signed_bytes(-(bytes as i64), self.theme.glyphs.minus);
-                Entry::new(format!("turn off {id}"), note, Pick::Decide(vec![(id, Some(Decision::OFF))]))
+                Entry::new(format!("turn off {id}"), note, Pick::Drop(vec![(id, Some(Decision::OFF))]))
             })
             .collect();
         if entries.is_empty() {
@@ -975,7 +982,7 @@ impl App {
         entries.push(Entry::new("leave it", "", Pick::Nothing));
         self.ask(Menu::new(
             format!("over the budget by {}", text::bytes(over)),
-            vec!["The largest parts that nothing you pinned needs:".to_owned()],
+            vec!["The largest parts that nobody asked for:".to_owned()],
             entries,
         ));
     }
@@ -987,7 +994,7 @@ impl App {
             .map(|name| {
                 let name = format!("preset:{name}");
                 let note = if now.as_deref() == Some(&name) {
-                    "extended now".to_owned()
+                    return Entry::new(name, "extended now", Pick::Nothing);
                 } else {
                     match self.doc.preview_extend(&name) {
                         Ok(change) => crate::view::change_line(&self.theme, &change),
@@ -1214,6 +1221,13 @@ impl App {
                 self.rebuild();
                 if let Some(item) = item {
                     self.put_cursor(item);
+                }
+                if self.row().is_some_and(|row| row.item.is_none())
+                    && let Some(n) = self.rows.iter().position(|row| row.item.is_some())
+                {
+                    self.set_cursor(n);
+                    self.scroll.entry(view).or_default().offset = 0;
+                    self.keep_visible();
                 }
                 self.step(0);
             }

@@ -13,6 +13,8 @@ pub enum Pick {
     Nothing,
     /// Decisions are made.
     Decide(Vec<(String, Option<Decision>)>),
+    /// Decisions are made to get under the budget; more are offered while it is not enough.
+    Drop(Vec<(String, Option<Decision>)>),
     /// The program ends, and edits are lost.
     QuitDiscard,
     /// The edits are saved, then the program ends.

@@ -22,6 +22,15 @@ struct Entry {
     id: String,
     title: String,
     help: String,
+    /// In lower case, once: it is looked through at every key.
+    help_lower: String,
+}
+
+impl Entry {
+    fn new(item: Item, id: &str, title: &str, help: &str) -> Self {
+        let (id, title, help_lower) = (id.to_owned(), title.to_owned(), help.to_lowercase());
+        Entry { item, id, title, help: help.to_owned(), help_lower }
+    }
 }
 
 impl std::fmt::Debug for Index {
@@ -36,21 +45,11 @@ impl Index {
         let tree = doc.tree();
         let nodes = tree.nodes().map(|n| {
             let node = tree.node(n);
-            Entry {
-                item: Item::Node(n),
-                id: node.id.clone(),
-                title: node.title.clone(),
-                help: node.help.clone(),
-            }
+            Entry::new(Item::Node(n), &node.id, &node.title, &node.help)
         });
         let params = tree.params().map(|p| {
             let param = tree.param(p);
-            Entry {
-                item: Item::Param(p),
-                id: param.id.clone(),
-                title: String::new(),
-                help: param.help.clone(),
-            }
+            Entry::new(Item::Param(p), &param.id, "", &param.help)
         });
         Index { matcher: SkimMatcherV2::default().ignore_case(), rows: nodes.chain(params).collect() }
     }
@@ -63,36 +62,43 @@ impl Index {
         }
         let lower = query.to_lowercase();
         let words: Vec<&str> = lower.split_whitespace().collect();
-        let mut found: Vec<(i64, usize, Hit)> = Vec::new();
-        for (order, row) in self.rows.iter().enumerate() {
+        // A scattered match of a few letters in a long name is noise; a tight one is what was meant.
+        let floor = 12 * query.chars().count() as i64;
+        let mut found: Vec<(i64, usize, Where)> = Vec::new();
+        for (n, row) in self.rows.iter().enumerate() {
+            let by_id = self.matcher.fuzzy_match(&row.id, query);
+            let by_title = self.matcher.fuzzy_match(&row.title, query);
             let leaf = row.id.rsplit('.').next().unwrap_or(&row.id);
             let exact = i64::from(leaf == lower) * 1000 + i64::from(row.id == lower) * 1000;
-            let hit = |score: i64, note: String, marks: Vec<usize>| {
-                (score, order, Hit { title: row.id.clone(), note, marks, to: Target::Item(row.item) })
-            };
-            let by_id = self.matcher.fuzzy_indices(&row.id, query);
-            let by_title = self.matcher.fuzzy_match(&row.title, query);
-            // A scattered match of a few letters in a long name is noise; a tight one is what was meant.
-            let floor = 12 * query.chars().count() as i64;
             match (by_id, by_title) {
-                (Some((score, marks)), title) if score >= floor || exact > 0 => {
-                    let best = score.max(title.unwrap_or(0)) + 200 + exact;
-                    found.push(hit(best, row.title.clone(), marks));
+                (Some(score), title) if score >= floor || exact > 0 => {
+                    found.push((score.max(title.unwrap_or(0)) + 200 + exact, n, Where::Id));
                 }
-                (_, Some(score)) if score >= floor => {
-                    found.push(hit(score + 150, row.title.clone(), Vec::new()))
+                (_, Some(score)) if score >= floor => found.push((score + 150, n, Where::Title)),
+                _ if lower.len() >= 3 && words.iter().all(|word| row.help_lower.contains(word)) => {
+                    found.push((0, n, Where::Help));
                 }
-                _ => {
-                    let help = row.help.to_lowercase();
-                    if lower.len() >= 3 && words.iter().all(|word| help.contains(word)) {
-                        found.push(hit(0, excerpt(&row.help, words[0]), Vec::new()));
-                    }
-                }
+                _ => {}
             }
         }
         found.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         found.truncate(LIMIT);
-        found.into_iter().map(|(.., hit)| hit).collect()
+        // What is costly is done for those that are shown.
+        let hit = |(_, n, place): (i64, usize, Where)| {
+            let row = &self.rows[n];
+            let marks = match place {
+                Where::Id => {
+                    self.matcher.fuzzy_indices(&row.id, query).map_or_else(Vec::new, |(_, marks)| marks)
+                }
+                Where::Title | Where::Help => Vec::new(),
+            };
+            let note = match place {
+                Where::Help => excerpt(&row.help, words[0]),
+                Where::Id | Where::Title => row.title.clone(),
+            };
+            Hit { title: row.id.clone(), note, marks, to: Target::Item(row.item) }
+        };
+        found.into_iter().map(hit).collect()
     }
 
     /// The actions that match, best first; all of them when nothing is typed.
@@ -116,6 +122,14 @@ impl Index {
         found.sort_by_key(|(score, _)| -score);
         found.into_iter().map(|(_, hit)| hit).collect()
     }
+}
+
+/// Where a search found something.
+#[derive(Clone, Copy)]
+enum Where {
+    Id,
+    Title,
+    Help,
 }
 
 /// A piece of `text` around `word`.

@@ -3,6 +3,7 @@
 pub mod args;
 mod build;
 pub use build::image_path;
+pub use new::describe;
 mod decide;
 mod new;
 mod preset;

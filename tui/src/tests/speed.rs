@@ -31,17 +31,20 @@ fn large(parts: usize) -> &'static Tree {
 fn times(session: &mut Session, keys: &str) -> Vec<Duration> {
     let (width, height) = (session.app.area.width, session.app.area.height);
     let mut terminal = ratatui::Terminal::new(ratatui::backend::TestBackend::new(width, height)).unwrap();
-    let mut times = Vec::new();
+    let mut times: Vec<(Duration, crate::app::keymap::Key)> = Vec::new();
     for key in parse_keys(keys).unwrap() {
         let start = Instant::now();
         session.app.update(Event::Key(key));
         let measuring = Instant::now();
         session.app.measure(|| measuring.elapsed() > crate::ui::SLICE);
         terminal.draw(|frame| view::draw(&session.app, frame)).unwrap();
-        times.push(start.elapsed());
+        times.push((start.elapsed(), key));
     }
-    times.sort();
-    times
+    times.sort_by_key(|(time, _)| *time);
+    let slowest: Vec<String> =
+        times.iter().rev().take(6).map(|(time, key)| format!("{key} {time:?}")).collect();
+    println!("the slowest keys: {}", slowest.join(", "));
+    times.into_iter().map(|(time, _)| time).collect()
 }
 
 fn report(name: &str, times: &[Duration]) -> Duration {

@@ -167,7 +167,15 @@ fn totals(app: &App, area: Rect, buffer: &mut Buffer) {
             )),
             5,
         ),
-        ("memory", text::human(now.boot_memory_bytes), None, 3),
+        (
+            "memory",
+            text::human(now.boot_memory_bytes),
+            change(delta.boot_memory_bytes).map(|(_, tone)| {
+                let sign = if delta.boot_memory_bytes < 0 { theme.glyphs.minus } else { "+" };
+                (format!("{sign}{}", text::human(delta.boot_memory_bytes.unsigned_abs())), tone)
+            }),
+            3,
+        ),
         ("syscalls", now.syscalls.to_string(), change(delta.syscalls), 2),
         ("parts", parts.to_string(), change(minus(parts as u64, parts_before as u64)), 1),
     ];
