@@ -225,7 +225,8 @@ fn waiting_costs_nothing() {
     };
     let before = ticks();
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(ticks(), before, "no clock tick in two seconds");
+    // One, should something have been left to do when counting began.
+    assert!(ticks() <= before + 1, "two seconds of waiting took more than a clock tick");
     session.types("q", "");
     session.ends();
 }

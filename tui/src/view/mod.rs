@@ -418,7 +418,7 @@ pub fn origin_words(doc: &Doc, item: Item) -> String {
                 name.to_string()
             }
         }
-        Origin::Fit => "fits the program".to_owned(),
+        Origin::Fit => "fit".to_owned(),
         Origin::Default => "default".to_owned(),
         Origin::Core => "always".to_owned(),
         Origin::RequiredBy(n) => format!("needed by {}", tree.node(*n).id),
@@ -426,6 +426,23 @@ pub fn origin_words(doc: &Doc, item: Item) -> String {
         Origin::Member => "default".to_owned(),
         Origin::Blocked => "in the way of another".to_owned(),
     }
+}
+
+/// The words of a text; a number and its unit are one.
+fn words(text: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut from = 0;
+    for (at, _) in text.match_indices(' ').chain([(text.len(), "")]) {
+        let (word, next) = (&text[from..at], text[at..].trim_start());
+        let unit = next.split([' ', ',', '.', ')']).next().unwrap_or_default();
+        let number = word.ends_with(|c: char| c.is_ascii_digit()) && !word.contains(' ');
+        if number && matches!(unit, "B" | "KiB" | "MiB" | "GiB" | "ms" | "%") {
+            continue;
+        }
+        words.extend(Some(word.trim()).filter(|word| !word.is_empty()));
+        from = (at + 1).min(text.len());
+    }
+    words
 }
 
 /// Breaks text at spaces into lines of at most `width` cells; a word longer than that is broken inside.
@@ -436,7 +453,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     for paragraph in text.split('\n') {
         let mut line = String::new();
         let mut used = 0;
-        for word in paragraph.split_whitespace() {
+        for word in words(paragraph) {
             let w = text::width(word);
             if used > 0 && used + 1 + w > width {
                 lines.push(std::mem::take(&mut line));
@@ -464,4 +481,20 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 /// Draws lines, as many as fit.
 pub fn paragraph(lines: Vec<Line<'_>>, area: Rect, buffer: &mut Buffer) {
     Paragraph::new(lines).render(area, buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn text_is_wrapped_at_words_and_numbers_keep_their_unit() {
+        assert_eq!(wrap("a bc  def", 4), ["a bc", "def"]);
+        assert_eq!(wrap("it is -8,120 B, and more", 12), ["it is", "-8,120 B,", "and more"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("one\n\ntwo", 9), ["one", "", "two"]);
+        assert_eq!(wrap("日本語 日本", 5), ["日本", "語", "日本"]);
+        assert_eq!(wrap("", 0), [""]);
+        assert_eq!(wrap("image 5", 9), ["image 5"]);
+    }
 }
