@@ -101,7 +101,7 @@ impl Payload {
     /// A file given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
     /// and links in it stay links. Owners, permissions and times are the host's. The program lies at `/bin/` and
     /// its file name, or where `[files]` puts that same file. A dynamic program brings its interpreter and the
-    /// libraries that it asks for by name, as far as `[files]` does not have them.
+    /// libraries that it asks for by name, as far as `[files]` does not have them; so do shared objects under `[files]`, which it may load.
     ///
     /// # Errors
     /// When a file cannot be read, or the program cannot be started: see [`PayloadError`].

@@ -110,6 +110,12 @@ impl Builder {
         self.entries.get(path).map(|entry| entry.data.as_slice())
     }
 
+    /// Every ELF file that was added.
+    pub(crate) fn elf_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let files = self.entries.iter().map(|(path, entry)| (path.as_str(), entry.data.as_slice()));
+        files.filter(|(_, data)| data.starts_with(b"\x7fELF"))
+    }
+
     /// Lays the tree out.
     pub(crate) fn finish(mut self) -> Root {
         let made = || Entry::new(Attributes::made(S_IFDIR | 0o755), Vec::new(), true);

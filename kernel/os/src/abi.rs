@@ -1,4 +1,5 @@
 //! Linux' interface: how a program is loaded, and the families of system calls.
+pub mod attributes;
 pub mod clock;
 pub mod descriptors;
 pub mod directories;
@@ -20,4 +21,5 @@ pub mod syscall;
 pub mod system;
 pub mod terminal;
 pub mod tls;
+pub mod transfer;
 pub mod write;

@@ -18,7 +18,7 @@ const GLIBC: &[&str] =
 /// Where musl's does.
 const MUSL: &[&str] = &["/lib", "/usr/local/lib", "/usr/lib"];
 
-/// Adds the interpreter and all libraries of a dynamic program. `host` is its file, `guest` its path in the image.
+/// Adds the interpreter and all libraries of a dynamic program, and those that packed plug-ins need. `host` is its file, `guest` its path in the image.
 pub(super) fn add(
     builder: &mut Builder,
     kind: &ProgramKind,
@@ -44,7 +44,20 @@ pub(super) fn add(
         guest: directory(guest).to_owned(),
         needed: needed.clone(),
         runpath: runpath.clone(),
+        must_have: true,
     }]);
+    // Plug-ins that the program may load at run time: what the host lacks, they lack there as well.
+    for (path, data) in builder.elf_files().filter(|(path, _)| *path != guest) {
+        let Ok((needed, runpath)) = program::libraries(data) else { continue };
+        queue.push_back(Asking {
+            name: path.to_owned(),
+            host: directory(path).into(),
+            guest: directory(path).to_owned(),
+            needed,
+            runpath,
+            must_have: false,
+        });
+    }
     while let Some(asking) = queue.pop_front() {
         for library in &asking.needed {
             if !known.insert(library.clone()) {
@@ -52,6 +65,9 @@ pub(super) fn add(
             }
             let found = search.find(library, &asking, builder);
             let Some(Found { host, guest }) = found else {
+                if !asking.must_have {
+                    continue;
+                }
                 let (library, needed_by) = (library.clone(), asking.name);
                 return Err(PayloadError::NoLibrary { library, needed_by });
             };
@@ -64,7 +80,8 @@ pub(super) fn add(
                 .map_err(|error| PayloadError::Program { path: host.clone(), error })?;
             let host = host.parent().unwrap_or(Path::new("/")).to_owned();
             let directory = directory(&guest).to_owned();
-            queue.push_back(Asking { name: guest, host, guest: directory, needed, runpath });
+            let must_have = asking.must_have;
+            queue.push_back(Asking { name: guest, host, guest: directory, needed, runpath, must_have });
         }
     }
     Ok(())
@@ -79,6 +96,8 @@ struct Asking {
     guest: String,
     needed: Vec<String>,
     runpath: Option<String>,
+    /// Whether a library that cannot be found is an error.
+    must_have: bool,
 }
 
 struct Found {

@@ -16,7 +16,8 @@ crate::register!("syscall": Handler = {
 /// Linux moves at most this many bytes at once (`read(2)`, notes).
 const MOST: u64 = 0x7fff_f000;
 
-fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
+/// A descriptor that may be read from.
+pub fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
     let file = file::get(fd)?;
     if file.flags.get() & O_ACCMODE == O_WRONLY { Err(Errno::EBADF) } else { Ok(file) }
 }

@@ -13,12 +13,14 @@ crate::register!("syscall": Handler = { __NR_write => write, __NR_writev => writ
 /// Linux moves at most this many bytes at once (`write(2)`, notes).
 const MOST: u64 = 0x7fff_f000;
 
-fn writable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
+/// A descriptor that may be written to.
+pub fn writable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
     let file = file::get(fd)?;
     if file.flags.get() & O_ACCMODE == O_RDONLY { Err(Errno::EBADF) } else { Ok(file) }
 }
 
-fn write_on(file: &Description, from: u64, count: u64) -> Result<u64> {
+/// Writes where the file is, and moves on.
+pub fn write_on(file: &Description, from: u64, count: u64) -> Result<u64> {
     let appending = file.flags.get() & O_APPEND != 0;
     let position = if appending && file.is_seekable() { file.stat().size } else { file.position.get() };
     let done = file.write(from, count.min(MOST) as usize, file.access(position))? as u64;

@@ -1,0 +1,101 @@
+//! `sendfile(2)`, `copy_file_range(2)`.
+
+use super::read::readable;
+use super::syscall::{Args, Handler};
+use super::write::{writable, write_on};
+use crate::errno::{Errno, Result};
+use crate::fs::file::Description;
+use crate::memory::paging::PAGE;
+use crate::memory::space::{self, Backing, Rights};
+use crate::memory::user;
+use linux_raw_sys::general::{__NR_copy_file_range, __NR_sendfile};
+
+crate::register!("syscall": Handler = { __NR_sendfile => sendfile, __NR_copy_file_range => copy_file_range });
+
+/// Moved at once.
+const CHUNK: u64 = 16 * PAGE;
+const MOST: u64 = 0x7fff_f000;
+
+/// A buffer in the program's half, where files read to and write from; unmapped when dropped.
+struct Buffer(u64);
+
+impl Buffer {
+    fn new() -> Result<Self> {
+        let address = space::find_gap(CHUNK, 1 << 46).ok_or(Errno::ENOMEM)?;
+        space::map(address, CHUNK, Rights::READ | Rights::WRITE, Backing::Zeroes)?;
+        Ok(Self(address))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let _ = space::unmap(self.0, CHUNK);
+    }
+}
+
+/// Copies from a position of one file to another; how many bytes went over.
+fn copy(from: &Description, mut position: u64, to: &Description, count: u64) -> Result<u64> {
+    let buffer = Buffer::new()?;
+    let count = count.min(MOST);
+    let mut total = 0;
+    while total < count {
+        let length = CHUNK.min(count - total);
+        let got = from.read(buffer.0, length as usize, from.access(position))? as u64;
+        if got == 0 {
+            break;
+        }
+        let mut sent = 0;
+        while sent < got {
+            match write_on(to, buffer.0 + sent, got - sent) {
+                Ok(written) => sent += written,
+                Err(error) if total + sent == 0 => return Err(error),
+                Err(_) => return Ok(total + sent),
+            }
+        }
+        total += got;
+        position += got;
+    }
+    Ok(total)
+}
+
+/// The position at an address of the program, or the file's own; `advance` stores it again.
+fn position(file: &Description, address: u64) -> Result<u64> {
+    if !file.is_seekable() {
+        return Err(Errno::EINVAL);
+    }
+    if address == 0 { Ok(file.position.get()) } else { user::read(address) }
+}
+
+fn advance(file: &Description, address: u64, position: u64) -> Result<()> {
+    if address == 0 {
+        file.position.set(position);
+        return Ok(());
+    }
+    user::write(address, &position)
+}
+
+fn sendfile(args: &Args) -> Result<u64> {
+    let [to, from, offset, count, ..] = args.0;
+    let (from, to) = (readable(from)?, writable(to)?);
+    let start = position(&from, offset)?;
+    let done = copy(&from, start, &to, count)?;
+    advance(&from, offset, start + done)?;
+    Ok(done)
+}
+
+fn copy_file_range(args: &Args) -> Result<u64> {
+    let [from, from_offset, to, to_offset, count, flags] = args.0;
+    let (from, to) = (readable(from)?, writable(to)?);
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let start = position(&from, from_offset)?;
+    let target = position(&to, to_offset)?;
+    let before = to.position.replace(target);
+    let done = copy(&from, start, &to, count);
+    to.position.set(before);
+    let done = done?;
+    advance(&from, from_offset, start + done)?;
+    advance(&to, to_offset, target + done)?;
+    Ok(done)
+}
