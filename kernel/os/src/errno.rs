@@ -1,7 +1,7 @@
 //! Linux' errors, as the calls return them.
 
 /// An error number of Linux (`errno(3)`), positive.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Errno(pub u16);
 
 pub type Result<T> = core::result::Result<T, Errno>;

@@ -48,7 +48,8 @@ pub fn offset(clock: u32) -> Option<u64> {
     }
 }
 
-fn timespec(nanoseconds: u64) -> __kernel_timespec {
+/// A time in nanoseconds as the calls pass it.
+pub fn timespec(nanoseconds: u64) -> __kernel_timespec {
     __kernel_timespec { tv_sec: (nanoseconds / SECOND) as i64, tv_nsec: (nanoseconds % SECOND) as i64 }
 }
 

@@ -21,6 +21,9 @@ const PROGRAM_BASE: u64 = 0x5555_5555_4000;
 /// Where an interpreter goes: below the mappings' ceiling, out of their way.
 const INTERPRETER_BASE: u64 = 0x7000_0000_0000;
 
+// More entries for the auxiliary vector: a type and a value.
+crate::hook!(fn auxiliary_entries() -> "auxiliary": fn() -> (u32, u64));
+
 struct Loaded {
     entry: u64,
     /// Where the program headers are in memory.
@@ -121,6 +124,9 @@ pub fn load(process: &Process) -> Result<Start> {
         None => (program.entry, 0),
     };
 
+    if entry >= USER_END {
+        return Err(Errno::ENOEXEC);
+    }
     let top = USER_END - process::random_offset(16);
     let size = STACK.get().next_multiple_of(PAGE);
     let mut rights = Rights::READ | Rights::WRITE;
@@ -138,7 +144,7 @@ pub fn load(process: &Process) -> Result<Start> {
     let arguments =
         process.arguments.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
 
-    let auxiliary: [(u32, u64); 18] = [
+    let auxiliary: [(u32, u64); 17] = [
         (AT_PHDR, program.headers),
         (AT_PHENT, 56),
         (AT_PHNUM, program.header_count),
@@ -156,15 +162,15 @@ pub fn load(process: &Process) -> Result<Start> {
         (AT_RANDOM, random),
         (AT_PLATFORM, platform),
         (AT_EXECFN, executable),
-        (AT_NULL, 0),
     ];
+    let more = auxiliary_entries().iter().map(|entry| (entry.item)());
     let mut words = Vec::new();
     words.push(arguments.len() as u64);
     words.extend(arguments);
     words.push(0);
     words.extend(environment);
     words.push(0);
-    for (kind, value) in auxiliary {
+    for (kind, value) in auxiliary.into_iter().chain(more).chain([(AT_NULL, 0)]) {
         words.extend([u64::from(kind), value]);
     }
     stack.at = (stack.at - words.len() as u64 * 8) & !15;

@@ -9,6 +9,7 @@ pub fn start(info: &'static StartInfo) -> ! {
     memory::frames::init(info.memory_map());
     memory::paging::init(info.memory_map());
     sched::trap::init();
+    sched::fpu::init();
     abi::syscall::init();
     for init in inits() {
         (init.item)(info);

@@ -10,8 +10,14 @@ const VECTOR: u64 = FIRST_INTERRUPT;
 const SPURIOUS: u64 = FIRST_INTERRUPT + 15;
 
 crate::register!("sleep": fn(u64) = { 10 => sleep });
+crate::register!("arm": fn(u64) = { 10 => arm });
 crate::register!("interrupt": fn() = { VECTOR => expired });
 
+// Called when the timer's interrupt has come.
+crate::hook!(fn ticks() -> "tick": fn());
+
+/// When the next interrupt comes, at the latest; zero: none is set.
+static ARMED: AtomicU64 = AtomicU64::new(0);
 /// Where the registers are mapped; zero before the first sleep.
 static BASE: AtomicU64 = AtomicU64::new(0);
 /// Timer ticks per nanosecond as a fixed-point fraction of 2^32.
@@ -62,19 +68,41 @@ fn set_up() {
     write(Register::Timer, VECTOR as u32);
 }
 
+fn start(nanoseconds: u64) {
+    let ticks = (u128::from(nanoseconds) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32;
+    write(Register::InitialCount, u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
+}
+
+/// Has an interrupt come no later than a point in time. It may come earlier.
+pub fn arm(deadline: u64) {
+    let armed = ARMED.load(Ordering::Relaxed);
+    if armed != 0 && armed <= deadline {
+        return;
+    }
+    if BASE.load(Ordering::Relaxed) == 0 {
+        set_up();
+    }
+    ARMED.store(deadline.max(1), Ordering::Relaxed);
+    start(deadline.saturating_sub(tsc::now()));
+}
+
 /// Halts until an interrupt, at most `nanoseconds`.
 fn sleep(nanoseconds: u64) {
     if BASE.load(Ordering::Relaxed) == 0 {
         set_up();
         return; // time has passed: let the caller look again
     }
-    let ticks = (u128::from(nanoseconds) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32;
-    write(Register::InitialCount, u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
+    start(nanoseconds);
     x86_64::instructions::interrupts::enable_and_hlt();
     x86_64::instructions::interrupts::disable();
     write(Register::InitialCount, 0);
+    ARMED.store(0, Ordering::Relaxed);
 }
 
 fn expired() {
     write(Register::EndOfInterrupt, 0);
+    ARMED.store(0, Ordering::Relaxed);
+    for tick in ticks() {
+        (tick.item)();
+    }
 }

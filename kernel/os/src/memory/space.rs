@@ -147,6 +147,12 @@ pub fn each_area(mut look: impl FnMut(u64, u64, Rights, bool)) {
     }
 }
 
+/// Whether an address lies in an area.
+pub fn is_mapped(address: u64) -> bool {
+    let areas = AREAS.borrow();
+    areas.get(position(&areas, address)).is_some_and(|area| area.start <= address)
+}
+
 /// Whether nothing is mapped between two addresses.
 pub fn is_free(start: u64, length: u64) -> bool {
     let areas = AREAS.borrow();

@@ -48,21 +48,23 @@ fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Result
     }
     let this = thread::current();
     let tid = this.tid;
-    WAITERS.borrow().push(Waiter { address, bits, thread: this });
-    match deadline {
-        None => thread::wait(),
-        Some(deadline) => {
-            timer::wait_until(deadline);
-        }
+    {
+        let mut waiters = WAITERS.borrow();
+        waiters.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        waiters.push(Waiter { address, bits, thread: this });
     }
-    // Still in the list: nobody woke us.
-    let mut waiters = WAITERS.borrow();
-    match waiters.iter().position(|waiter| waiter.thread.tid == tid) {
-        Some(index) => {
-            waiters.remove(index);
-            Err(Errno::ETIMEDOUT)
-        }
-        None => Ok(0),
+    loop {
+        let result = timer::wait_interruptibly_until(deadline);
+        // Still in the list: nobody woke us.
+        let mut waiters = WAITERS.borrow();
+        let Some(index) = waiters.iter().position(|waiter| waiter.thread.tid == tid) else { return Ok(0) };
+        let over = match result {
+            Err(error) => error,
+            Ok(_) if deadline.is_some_and(|deadline| deadline <= tsc::now()) => Errno::ETIMEDOUT,
+            Ok(_) => continue,
+        };
+        waiters.remove(index);
+        return Err(over);
     }
 }
 

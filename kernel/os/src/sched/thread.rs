@@ -1,7 +1,8 @@
-//! Threads. Cooperative: a thread runs until a system call of its own waits.
+//! Threads: who runs, who is ready, who waits. When a thread's turn ends against its will is up to [`policy`].
 
-use super::fpu;
+use super::trap::raise_attention;
 use super::trap::{Frame, KERNEL_STACK_TOP, leave, leave_by};
+use super::{fpu, policy};
 use crate::boot::poweroff::power_off;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
@@ -11,7 +12,9 @@ use crate::memory::paging::{PAGE, phys_to_virt};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, OnceCell};
+use core::arch::x86_64::_rdtsc;
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, GsBase};
 
@@ -24,6 +27,18 @@ crate::hook!(fn exits() -> "thread-exit": fn(&Thread));
 crate::hook!(fn idles() -> "idle": fn() -> bool);
 // Called when a thread gives way, so that what waits for time is not starved by threads that are always ready.
 crate::hook!(fn yields() -> "yield": fn());
+// Called when another thread's turn begins.
+crate::hook!(fn turns() -> "turn": fn());
+
+/// How a thread waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    No,
+    /// For an event, whatever else happens.
+    Firmly,
+    /// For an event or a signal.
+    Interruptibly,
+}
 
 /// One thread.
 pub struct Thread {
@@ -35,18 +50,37 @@ pub struct Thread {
     saved_rsp: Cell<u64>,
     fs_base: Cell<u64>,
     gs_base: Cell<u64>,
-    /// Made at the first switch away.
-    fpu: OnceCell<fpu::State>,
-    waiting: Cell<bool>,
+    /// The FPU's registers while switched away; free for other use while the thread runs.
+    pub fpu: fpu::State,
+    waiting: Cell<Waiting>,
+    /// A signal ended the last wait.
+    interrupted: Cell<bool>,
+    /// Cycles that it has run.
+    cycles: Cell<u64>,
     /// `set_tid_address(2)`.
     pub clear_child_tid: Cell<u64>,
     /// Blocked signals, bit n-1 for signal n.
     pub blocked_signals: Cell<u64>,
-    /// Signals sent to this thread or to the process with this thread to handle them, not delivered yet.
+    /// Signals sent to this thread, not delivered yet; [`PROCESS_SIGNALS`] has those that any thread may take.
     pub pending_signals: Cell<u64>,
+    /// The mask to go back to after a call that waits with another (`rt_sigsuspend(2)`, `ppoll(2)`).
+    pub saved_mask: Cell<Option<u64>>,
+    /// Blocked signals that the thread waits for (`rt_sigtimedwait(2)`).
+    pub awaited_signals: Cell<u64>,
+    /// `set_robust_list(2)`.
+    pub robust_list: Cell<u64>,
+    /// `PR_SET_NAME`, NUL-padded.
+    pub name: Cell<[u8; 16]>,
     /// `sigaltstack(2)`: address, size, flags.
     pub signal_stack: Cell<(u64, u64, u32)>,
 }
+
+/// Signals sent to the process, not delivered yet.
+pub static PROCESS_SIGNALS: AtomicU64 = AtomicU64::new(0);
+/// The cycle counter when the running thread's turn began, or when it was last looked at.
+static TURN_BEGAN: AtomicU64 = AtomicU64::new(0);
+/// Cycles of threads that have ended.
+static PAST_CYCLES: AtomicU64 = AtomicU64::new(0);
 
 struct Scheduler {
     current: Option<Rc<Thread>>,
@@ -73,7 +107,6 @@ pub struct Start {
 
 /// Becomes the program's first thread.
 pub fn start_first(start: Start) -> ! {
-    fpu::init();
     let (code, data) = isolation::selectors();
     let frame = Frame {
         rip: start.entry,
@@ -84,13 +117,14 @@ pub fn start_first(start: Start) -> ! {
         ..Frame::default()
     };
     let top = crate::boot::pvh::boot_stack_top();
-    add(None, top, 0, 0);
+    let state = fpu::State::current().expect("memory for the first thread");
+    add(None, top, 0, 0, state);
     let first = SCHEDULER.borrow().ready.pop_front();
     make_current(first.expect("the thread just added"));
     leave_by(&frame)
 }
 
-fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64) -> Rc<Thread> {
+fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64, fpu: fpu::State) -> Rc<Thread> {
     let mut scheduler = SCHEDULER.borrow();
     let tid = scheduler.next_tid;
     scheduler.next_tid += 1;
@@ -101,11 +135,17 @@ fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64) -> Rc<T
         saved_rsp: Cell::new(saved_rsp),
         fs_base: Cell::new(fs_base),
         gs_base: Cell::new(0),
-        fpu: OnceCell::new(),
-        waiting: Cell::new(false),
+        fpu,
+        waiting: Cell::new(Waiting::No),
+        interrupted: Cell::new(false),
+        cycles: Cell::new(0),
         clear_child_tid: Cell::new(0),
         blocked_signals: Cell::new(0),
         pending_signals: Cell::new(0),
+        saved_mask: Cell::new(None),
+        awaited_signals: Cell::new(0),
+        robust_list: Cell::new(0),
+        name: Cell::new([0; 16]),
         signal_stack: Cell::new((0, 0, linux_raw_sys::general::SS_DISABLE)),
     });
     scheduler.all.push(thread.clone());
@@ -115,6 +155,8 @@ fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64) -> Rc<T
 
 /// Adds a thread that starts with these registers and the caller's FPU state.
 pub fn spawn(frame: &Frame, fs_base: u64) -> Result<Rc<Thread>> {
+    let state = fpu::State::current().ok_or(Errno::EAGAIN)?;
+    make_room().ok_or(Errno::EAGAIN)?;
     let stack = frames::allocate_run(STACK_PAGES).ok_or(Errno::EAGAIN)?;
     let top = phys_to_virt(stack) + STACK_PAGES as u64 * PAGE;
     let at = top - size_of::<Frame>() as u64;
@@ -126,10 +168,22 @@ pub fn spawn(frame: &Frame, fs_base: u64) -> Result<Rc<Thread>> {
         *(at as *mut Frame) = Frame { cs: u64::from(code), ss: u64::from(data), ..*frame };
         *(saved as *mut [u64; 7]) = [0, 0, 0, 0, 0, 0, started as *const () as u64];
     }
-    let thread = add(Some(stack), top, saved, fs_base);
-    let _ = thread.fpu.set(fpu::State::current());
-    thread.blocked_signals.set(current().blocked_signals.get());
+    let thread = add(Some(stack), top, saved, fs_base, state);
+    let this = current();
+    thread.blocked_signals.set(this.blocked_signals.get());
+    thread.name.set(this.name.get());
+    if SCHEDULER.borrow().ready.len() == 1 {
+        policy::contended();
+    }
     Ok(thread)
+}
+
+/// Room in the lists for one more thread: being ready must never need memory.
+fn make_room() -> Option<()> {
+    let mut scheduler = SCHEDULER.borrow();
+    scheduler.all.try_reserve(1).ok()?;
+    let most = scheduler.all.len() + 1 - scheduler.ready.len();
+    scheduler.ready.try_reserve(most).ok()
 }
 
 /// Where a new thread arrives from its first switch.
@@ -188,6 +242,51 @@ pub fn entry_frame() -> &'static mut Frame {
     unsafe { &mut *((KERNEL_STACK_TOP - size_of::<Frame>() as u64) as *mut Frame) }
 }
 
+/// Any other thread is ready.
+pub fn is_contended() -> bool {
+    !SCHEDULER.borrow().ready.is_empty()
+}
+
+/// All threads, the oldest first.
+pub fn all() -> Vec<Rc<Thread>> {
+    SCHEDULER.borrow().all.clone()
+}
+
+/// Calls `act` with each thread, the oldest first, until it says true.
+pub fn any(mut act: impl FnMut(&Rc<Thread>) -> bool) -> bool {
+    let mut index = 0;
+    loop {
+        let Some(thread) = SCHEDULER.borrow().all.get(index).cloned() else { return false };
+        if act(&thread) {
+            return true;
+        }
+        index += 1;
+    }
+}
+
+/// Credits the running thread with the cycles since its turn began.
+fn charge(thread: &Thread) {
+    // SAFETY: every x86-64 processor has the counter.
+    let now = unsafe { _rdtsc() };
+    let since = TURN_BEGAN.swap(now, Ordering::Relaxed);
+    thread.cycles.set(thread.cycles.get() + now.saturating_sub(since));
+}
+
+/// Cycles that the current thread has run.
+pub fn own_cycles() -> u64 {
+    let this = current();
+    charge(&this);
+    this.cycles.get()
+}
+
+/// Cycles that all threads have run.
+pub fn all_cycles() -> u64 {
+    charge(&current());
+    let scheduler = SCHEDULER.borrow();
+    let living: u64 = scheduler.all.iter().map(|thread| thread.cycles.get()).sum();
+    living + PAST_CYCLES.load(Ordering::Relaxed)
+}
+
 pub fn set_fs_base(base: u64) {
     FsBase::write(VirtAddr::new_truncate(base));
 }
@@ -209,7 +308,16 @@ fn make_current(thread: Rc<Thread>) {
     unsafe { KERNEL_STACK_TOP = thread.stack_top };
     set_fs_base(thread.fs_base.get());
     set_gs_base(thread.gs_base.get());
+    if thread.has_signal() {
+        raise_attention();
+    }
     SCHEDULER.borrow().current = Some(thread);
+    for hook in turns() {
+        (hook.item)();
+    }
+    if is_contended() {
+        policy::contended();
+    }
 }
 
 /// Lets `next` run; returns when the caller's turn has come again.
@@ -220,11 +328,10 @@ fn switch_to(next: Rc<Thread>) {
     }
     old.fs_base.set(fs_base());
     old.gs_base.set(gs_base());
-    old.fpu.get_or_init(fpu::State::current).save();
+    old.fpu.save();
+    charge(&old);
     let (save, to) = (old.saved_rsp.as_ptr(), next.saved_rsp.get());
-    if let Some(state) = next.fpu.get() {
-        state.restore();
-    }
+    next.fpu.restore();
     make_current(next);
     // The list of all threads, or `ended`, keeps the old one alive.
     drop(old);
@@ -234,15 +341,22 @@ fn switch_to(next: Rc<Thread>) {
 }
 
 fn next_ready() -> Rc<Thread> {
+    let take = || SCHEDULER.borrow().ready.pop_front();
+    if let Some(next) = take() {
+        return next;
+    }
+    charge(&current());
     loop {
-        if let Some(next) = SCHEDULER.borrow().ready.pop_front() {
-            return next;
-        }
         let mut hope = false;
         for idle in idles() {
             hope |= (idle.item)();
         }
-        if !hope && SCHEDULER.borrow().ready.is_empty() {
+        if let Some(next) = take() {
+            // SAFETY: every x86-64 processor has the counter.
+            TURN_BEGAN.store(unsafe { _rdtsc() }, Ordering::Relaxed);
+            return next;
+        }
+        if !hope {
             crate::println!("bespoke: every thread waits for ever");
             power_off(crate::boot::fault::KERNEL_FAILED);
         }
@@ -251,33 +365,86 @@ fn next_ready() -> Rc<Thread> {
 
 /// Waits until somebody calls [`wake`] for the current thread.
 pub fn wait() {
-    current().waiting.set(true);
+    current().waiting.set(Waiting::Firmly);
     switch_to(next_ready());
 }
 
-/// As [`wait`], but a signal that is not blocked ends the wait, or keeps it from starting, with EINTR.
+/// As [`wait`], but a signal that is not blocked ends the wait, or keeps it from starting, with EINTR. `Ok` is a reason to look again, no more.
 pub fn wait_interruptibly() -> Result<()> {
     let this = current();
-    if !this.has_signal() {
-        wait();
+    if this.has_signal() {
+        return Err(Errno::EINTR);
     }
-    if this.has_signal() { Err(Errno::EINTR) } else { Ok(()) }
+    this.waiting.set(Waiting::Interruptibly);
+    switch_to(next_ready());
+    // Another thread may have taken the signal meanwhile.
+    if this.interrupted.replace(false) && this.has_signal() { Err(Errno::EINTR) } else { Ok(()) }
+}
+
+/// Runs a call that waits with another signal mask. When a signal ends it, that mask stays until the signal is delivered.
+pub fn with_mask(mask: u64, call: impl FnOnce() -> Result<u64>) -> Result<u64> {
+    let this = current();
+    let before = this.blocked_signals.get();
+    this.set_mask(mask);
+    let result = call();
+    if matches!(result, Err(Errno::EINTR)) {
+        this.saved_mask.set(Some(before));
+        raise_attention();
+    } else {
+        this.set_mask(before);
+    }
+    result
 }
 
 impl Thread {
     /// Whether a signal waits to be delivered.
     pub fn has_signal(&self) -> bool {
-        self.pending_signals.get() & !self.blocked_signals.get() != 0
+        self.signals() & !self.blocked_signals.get() != 0
+    }
+
+    /// Signals that this thread may take, blocked or not.
+    pub fn signals(&self) -> u64 {
+        self.pending_signals.get() | PROCESS_SIGNALS.load(Ordering::Relaxed)
+    }
+
+    /// Blocks these signals and no others, but for those that cannot be.
+    pub fn set_mask(&self, mask: u64) {
+        use linux_raw_sys::general::{SIGKILL, SIGSTOP};
+        self.blocked_signals.set(mask & !(1 << (SIGKILL - 1) | 1 << (SIGSTOP - 1)));
+        if self.has_signal() {
+            raise_attention();
+        }
     }
 }
 
-/// Ends a thread's [`wait`]. False: it was not waiting.
+fn make_ready(thread: &Rc<Thread>) {
+    let first = {
+        let mut scheduler = SCHEDULER.borrow();
+        scheduler.ready.push_back(thread.clone());
+        scheduler.ready.len() == 1
+    };
+    // Otherwise the running thread's turn is limited already.
+    if first {
+        policy::contended();
+    }
+}
+
+/// Ends a thread's wait. False: it was not waiting.
 pub fn wake(thread: &Rc<Thread>) -> bool {
-    let waited = thread.waiting.replace(false);
+    let waited = thread.waiting.replace(Waiting::No) != Waiting::No;
     if waited {
-        SCHEDULER.borrow().ready.push_back(thread.clone());
+        make_ready(thread);
     }
     waited
+}
+
+/// Ends a thread's [`wait_interruptibly`] for a signal.
+pub fn interrupt(thread: &Rc<Thread>) {
+    if thread.waiting.get() == Waiting::Interruptibly {
+        thread.waiting.set(Waiting::No);
+        thread.interrupted.set(true);
+        make_ready(thread);
+    }
 }
 
 /// Lets the others run first.
@@ -308,6 +475,8 @@ pub fn exit(status: u8) -> ! {
     if last {
         power_off(status);
     }
+    charge(&this);
+    PAST_CYCLES.fetch_add(this.cycles.get(), Ordering::Relaxed);
     let next = next_ready();
     SCHEDULER.borrow().ended = Some(this);
     switch_to(next);

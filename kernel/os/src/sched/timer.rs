@@ -1,14 +1,26 @@
-//! Waiting until a point in time.
+//! Points in time: threads that wait for one, and actions that are due at one.
 
 use super::thread::{self, Thread};
 use crate::cell::KernelCell;
 use crate::driver::tsc;
-use alloc::rc::Rc;
+use crate::errno::{Errno, Result};
+use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
+
+/// Something that happens at a point in time.
+pub trait Expire {
+    /// Its time has come. Returns when it comes again.
+    fn expire(&self, now: u64) -> Option<u64>;
+}
+
+enum Action {
+    Wake(Rc<Thread>),
+    Call(Weak<dyn Expire>),
+}
 
 struct Alarm {
     deadline: u64,
-    thread: Rc<Thread>,
+    action: Action,
 }
 
 /// Alarms, the latest first.
@@ -16,28 +28,68 @@ static ALARMS: KernelCell<Vec<Alarm>> = KernelCell::new(Vec::new());
 
 // Sleeps until an interrupt, at most this many nanoseconds.
 crate::hook!(fn sleepers() -> "sleep": fn(u64));
+// Has an interrupt come no later than a point in time.
+crate::hook!(fn armers() -> "arm": fn(u64));
 crate::register!("idle": fn() -> bool = { 10 => idle });
 crate::register!("yield": fn() = { 10 => poll });
+crate::register!("turn": fn() = { 10 => arm });
+crate::register!("tick": fn() = { 10 => tick });
 
-/// Waits until woken or until `deadline` on the monotonic clock. True: woken.
-pub fn wait_until(deadline: u64) -> bool {
-    let this = thread::current();
-    let tid = this.tid;
-    {
-        let mut alarms = ALARMS.borrow();
-        let at = alarms.partition_point(|alarm| alarm.deadline > deadline);
-        alarms.insert(at, Alarm { deadline, thread: this });
-    }
-    thread::wait();
+fn insert(deadline: u64, action: Action) -> Result<()> {
     let mut alarms = ALARMS.borrow();
-    let pending = alarms.iter().position(|alarm| alarm.thread.tid == tid);
+    alarms.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    let at = alarms.partition_point(|alarm| alarm.deadline > deadline);
+    alarms.insert(at, Alarm { deadline, action });
+    Ok(())
+}
+
+/// Takes a thread's alarm back. False: it has gone off.
+fn cancel_wake(tid: u32) -> bool {
+    let mut alarms = ALARMS.borrow();
+    let pending =
+        alarms.iter().position(|alarm| matches!(&alarm.action, Action::Wake(thread) if thread.tid == tid));
     if let Some(index) = pending {
         alarms.remove(index);
     }
     pending.is_some()
 }
 
-/// Wakes those whose time has come; how long until the next one, if any.
+/// Waits until woken or until `deadline` on the monotonic clock, whatever signals come. True: woken.
+pub fn wait_until(deadline: u64) -> bool {
+    let this = thread::current();
+    if insert(deadline, Action::Wake(this.clone())).is_err() {
+        return false;
+    }
+    thread::wait();
+    cancel_wake(this.tid)
+}
+
+/// Waits until woken, until a signal comes (EINTR), or until the deadline if there is one. True: woken, or some other reason to look again.
+pub fn wait_interruptibly_until(deadline: Option<u64>) -> Result<bool> {
+    let Some(deadline) = deadline else { return thread::wait_interruptibly().map(|()| true) };
+    let this = thread::current();
+    insert(deadline, Action::Wake(this.clone()))?;
+    let result = thread::wait_interruptibly();
+    let early = cancel_wake(this.tid);
+    result.map(|()| early)
+}
+
+/// Has something expire at a point in time, for as long as it lives.
+pub fn call_at(deadline: u64, what: Weak<dyn Expire>) -> Result<()> {
+    insert(deadline, Action::Call(what))?;
+    // The caller goes on, so nobody but an interrupt will look at the clock.
+    arm();
+    Ok(())
+}
+
+/// Takes back what [`call_at`] asked for.
+pub fn cancel(what: &Weak<dyn Expire>) {
+    ALARMS
+        .borrow()
+        .retain(|alarm| !matches!(&alarm.action, Action::Call(other) if Weak::ptr_eq(other, what)));
+}
+
+/// Does what is due; how long until the next alarm, if any.
 fn expire() -> Option<u64> {
     loop {
         let now = tsc::now();
@@ -48,7 +100,18 @@ fn expire() -> Option<u64> {
                 _ => alarms.pop()?,
             }
         };
-        thread::wake(&due.thread);
+        match due.action {
+            Action::Wake(thread) => {
+                thread::wake(&thread);
+            }
+            Action::Call(what) => {
+                let again = what.upgrade().and_then(|expiring| expiring.expire(now));
+                if let Some(again) = again {
+                    // There is room: an alarm has just gone.
+                    let _ = insert(again, Action::Call(what));
+                }
+            }
+        }
     }
 }
 
@@ -65,4 +128,19 @@ fn idle() -> bool {
 /// Lets alarms go off although some thread is always ready.
 fn poll() {
     expire();
+}
+
+/// Has an interrupt come for the next alarm, while a thread runs.
+fn arm() {
+    let next = ALARMS.borrow().last().map(|alarm| alarm.deadline);
+    if let Some(next) = next {
+        for armer in armers() {
+            (armer.item)(next);
+        }
+    }
+}
+
+fn tick() {
+    expire();
+    arm();
 }

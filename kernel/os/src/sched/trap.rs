@@ -82,7 +82,7 @@ impl Frame {
 
 // Called with the frame of an exception that the program caused and that is not a page to bring in. True: handled.
 crate::hook!(fn user_faults() -> "user-fault": fn(&mut Frame, u64) -> bool);
-// Called before the program goes on, when [`ATTENTION`] was raised: signals to deliver, another thread's turn.
+// Called before the program goes on, when [`ATTENTION`] was raised: another thread's turn, signals to deliver.
 crate::hook!(fn attendants() -> "attention": fn(&mut Frame));
 // What serves an interrupt; the key is the vector.
 crate::hook!(fn interrupts() -> "interrupt": fn());
@@ -98,7 +98,7 @@ pub fn raise_attention() {
 /// Does what has to be done before the program goes on.
 #[inline]
 pub fn attend(frame: &mut Frame) {
-    if ATTENTION.load(Ordering::Relaxed) {
+    while ATTENTION.load(Ordering::Relaxed) {
         ATTENTION.store(false, Ordering::Relaxed);
         for attendant in attendants() {
             (attendant.item)(frame);

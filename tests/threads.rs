@@ -1,0 +1,36 @@
+//! Threads, signals, time and memory as real programs use them.
+
+use bespoke_tests::{Scratch, program};
+
+/// Boots a program on everything under these decisions; it says "ok" behind each thing it tries, and ends with this status.
+#[track_caller]
+fn all_ok(source: &str, flavour: &str, set: &str, status: i32) {
+    let program = program(source, flavour);
+    let set = format!("\"debug.log\" = false\n{set}");
+    let run = Scratch::for_program(&program, "everything", &set).boot(&[]);
+    let bad: Vec<_> = run.out.lines().filter(|line| !line.ends_with(": ok") && *line != "the end").collect();
+    assert!(bad.is_empty() && run.out.ends_with("the end\n"), "{source}, {flavour}: {run:?}");
+    assert_eq!(run.status, status, "{source}, {flavour}: {run:?}");
+}
+
+const RING_0: &str = "\"hardening.smap\" = false\n\"hardening.isolation\" = \"ring0\"\n";
+
+#[test]
+fn signals_are_as_on_linux() {
+    // It ends itself with SIGTERM.
+    for (flavour, set) in [("musl", ""), ("glibc", ""), ("glibc", RING_0)] {
+        all_ok("signals.c", flavour, set, 143);
+    }
+}
+
+#[test]
+fn go_stops_goroutines_that_never_yield() {
+    let program = program("spin.go", "go");
+    let run = Scratch::for_program(&program, "everything", "\"debug.log\" = false\n").boot(&[]);
+    assert_eq!(
+        run.out,
+        "the collector stopped spinning goroutines\ngot user defined signal 1\n\
+         recovered: runtime error: invalid memory address or nil pointer dereference\n"
+    );
+    assert_eq!(run.status, 9);
+}
