@@ -30,6 +30,7 @@ crate::register!("syscall": Handler = {
     __NR_pause => pause,
 });
 crate::register!("signal": fn(Option<&Rc<Thread>>, &Signal) = { 10 => take_in });
+crate::register!("broken-pipe": fn() = { 10 => broken_pipe });
 crate::register!("thread-exit": fn(&Thread) = { 20 => exited });
 
 const SIGNALS: usize = 64;
@@ -220,6 +221,11 @@ fn notify(thread: &Rc<Thread>, number: u32) {
 fn take_in(thread: Option<&Rc<Thread>>, signal: &Signal) {
     // A kernel's signal that finds no room is as good as pending already.
     let _ = send(thread, signal);
+}
+
+/// The current thread wrote where nobody reads.
+fn broken_pipe() {
+    super::post::send_to_current(SIGPIPE);
 }
 
 /// Sends a signal to a thread, or to the process.
