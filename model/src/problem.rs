@@ -220,9 +220,10 @@ impl Problem {
         let mut demand_pairs: Vec<(usize, u32)> = Vec::new();
         let mut open_pairs: Vec<(usize, u32)> = Vec::new();
         let mut picked = vec![None; count];
+        let mut buffer: Vec<Lit> = Vec::new();
         {
-            let mut add = |lits: Vec<Lit>, why: Why| {
-                clauses.push(lits);
+            let mut add = |lits: &[Lit], why: Why| {
+                clauses.push(lits.iter().copied());
                 whys.push(why);
                 whys.len() as u32 - 1
             };
@@ -235,50 +236,60 @@ impl Problem {
             for (i, node) in nodes.iter().enumerate() {
                 let n = NodeId(i as u32);
                 if node.core.is_some() {
-                    add(vec![on(n)], Why::Core(n));
+                    add(&[on(n)], Why::Core(n));
                 }
                 match node.within {
                     Some(around) => {
-                        let clause = add(vec![off(n), on(around)], Why::Within(n));
+                        let clause = add(&[off(n), on(around)], Why::Within(n));
                         ask(n, clause, 1);
                         if node.kind == Kind::Choice {
-                            let clause = add(vec![off(around), on(n)], Why::Active(n));
+                            let clause = add(&[off(around), on(n)], Why::Active(n));
                             ask(around, clause, 1);
                         }
                     }
                     None if node.kind == Kind::Choice => {
-                        add(vec![on(n)], Why::Always(n));
+                        add(&[on(n)], Why::Always(n));
                     }
                     None => {}
                 }
                 if node.kind == Kind::Choice {
                     let mut lits = vec![off(n)];
                     lits.extend(node.children.iter().map(|m| on(*m)));
-                    let clause = add(lits, Why::Member(n));
+                    let clause = add(&lits, Why::Member(n));
                     ask(n, clause, node.children.len());
                     for (at, m) in node.children.iter().enumerate() {
                         for other in &node.children[at + 1..] {
-                            add(vec![off(*m), off(*other)], Why::OneOf(n, *m, *other));
+                            add(&[off(*m), off(*other)], Why::OneOf(n, *m, *other));
                         }
                         let s = selector();
                         picked[m.index()] = Some(s);
-                        add(vec![Lit::off(s), off(n), on(*m)], Why::Picked(n, *m));
+                        add(&[Lit::off(s), off(n), on(*m)], Why::Picked(n, *m));
                     }
                 }
                 for (at, clause) in node.requires.iter().enumerate() {
-                    let alternatives = all(&clause.alternatives);
-                    if alternatives.contains(&n) {
+                    buffer.clear();
+                    buffer.push(off(n));
+                    for term in &clause.alternatives {
+                        let found = match term {
+                            Term::Node(n) => std::slice::from_ref(n),
+                            Term::Capability(c) => &capabilities[c.0 as usize].providers,
+                        };
+                        for a in found {
+                            if !buffer.contains(&on(*a)) {
+                                buffer.push(on(*a));
+                            }
+                        }
+                    }
+                    if buffer.contains(&on(n)) {
                         continue; // it provides the capability itself
                     }
-                    let mut lits = vec![off(n)];
-                    lits.extend(alternatives.iter().map(|a| on(*a)));
-                    let clause = add(lits, Why::Requires(n, at as u32));
-                    ask(n, clause, alternatives.len());
+                    let clause = add(&buffer, Why::Requires(n, at as u32));
+                    ask(n, clause, buffer.len() - 1);
                 }
                 for (at, link) in node.conflicts.iter().enumerate() {
                     for other in of(link.term) {
                         if other != n {
-                            add(vec![off(n), off(other)], Why::Conflicts(n, at as u32, other));
+                            add(&[off(n), off(other)], Why::Conflicts(n, at as u32, other));
                         }
                     }
                 }

@@ -611,10 +611,12 @@ impl Linker<'_> {
                     alternatives.push(term);
                 }
             }
-            let names: Vec<&str> = clause.alternatives.iter().map(|(name, _)| name.as_str()).collect();
-            let text = match names.as_slice() {
-                [one] => one.to_string(),
-                many => format!("any of {}", many.join(", ")),
+            let text = match clause.alternatives.as_slice() {
+                [(one, _)] => one.clone(),
+                many => {
+                    let names: Vec<&str> = many.iter().map(|(name, _)| name.as_str()).collect();
+                    format!("any of {}", names.join(", "))
+                }
             };
             out.push(Clause { alternatives, text, span: clause.span.clone() });
         }
