@@ -15,7 +15,7 @@ use crate::problem::Lit;
 use crate::refusal::Proof;
 use crate::resolve::{Pin, Resolution, Stand};
 use crate::solver::{Guide, Solver};
-use crate::tree::Tree;
+use crate::tree::{NodeId, Tree};
 
 /// How much work looking for fixes may be.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Budget<'a> {
 
 impl Default for Budget<'_> {
     fn default() -> Self {
-        Budget { checks: 256, fixes: 3, stop: None }
+        Budget { checks: 128, fixes: 3, stop: None }
     }
 }
 
@@ -58,6 +58,10 @@ pub struct Fix {
     pub changes: Vec<Change>,
     /// What follows, all changes included, compared with the set before; nothing when there was no set before.
     pub effect: Option<Effect>,
+    /// The ids of what turns on then, compared with the set before.
+    pub turned_on: Vec<String>,
+    /// The ids of what turns off then, compared with the set before.
+    pub turned_off: Vec<String>,
     /// Whether it is proven that no way out changes fewer decisions.
     pub minimal: bool,
     /// The full set afterwards.
@@ -88,6 +92,8 @@ struct Search<'a, 's, 'f> {
     cores: Vec<Vec<u32>>,
     found: Vec<Pins>,
     checks: u32,
+    /// Sets looked at, most of them without trying, since they miss a core that is known.
+    steps: u32,
     /// Whether larger sets remain to be tried.
     cut: bool,
     budget: &'a Budget<'a>,
@@ -153,6 +159,11 @@ impl Search<'_, '_, '_> {
 
     /// All ways out of exactly `size` changes that extend `chosen`; false when the work had to be broken off.
     fn extend(&mut self, chosen: &mut Pins, size: usize) -> bool {
+        self.steps += 1;
+        // Where there are many cores, the sets grow without number long before all of them are tried.
+        if self.steps > self.budget.checks.saturating_mul(16) || self.budget.stopped() {
+            return false;
+        }
         if self.found.iter().any(|f| f.is_subset(chosen)) {
             return true;
         }
@@ -257,6 +268,7 @@ impl Tree {
             cores: vec![core],
             found: Vec::new(),
             checks: 0,
+            steps: 0,
             cut: false,
             budget,
         };
@@ -362,7 +374,12 @@ impl Tree {
             None => after.on.count_ones(..) as u64,
         };
         changes.sort_by(|a, b| a.id.cmp(&b.id));
-        Some((pins.len(), cost, Fix { changes, effect, minimal, after }))
+        let ids = |which: fn(&Effect) -> &Vec<NodeId>| {
+            let nodes = effect.as_ref().map(which).into_iter().flatten();
+            nodes.map(|n| self.node(*n).id.clone()).collect::<Vec<_>>()
+        };
+        let (turned_on, turned_off) = (ids(|e| &e.turned_on), ids(|e| &e.turned_off));
+        Some((pins.len(), cost, Fix { changes, effect, turned_on, turned_off, minimal, after }))
     }
 }
 

@@ -311,3 +311,40 @@ fn random_edits_survive_saving_and_undo() {
         assert_eq!(seen.len(), 1);
     }
 }
+
+#[test]
+fn a_first_answer_works_and_the_search_for_a_smaller_one_can_be_stopped() {
+    use std::sync::atomic::AtomicBool;
+    let (mut refused, mut larger) = (0, 0);
+    for seed in 0..8 {
+        let tree = synthetic::load(&synthetic::texts(seed, &Shape::real(300)));
+        let d = tree.random(seed);
+        let r = tree.resolve(&d).unwrap();
+        for n in tree.nodes() {
+            let Some(change) = tree.toggle(&r, n) else { continue };
+            let ask = std::slice::from_ref(&change);
+            let Err(quick) = tree.preview_within(&d, &r, ask, None, &Budget::first_answer()) else {
+                continue;
+            };
+            let stopped = AtomicBool::new(true);
+            let none = tree.preview_within(&d, &r, ask, None, &Budget::until(&stopped)).unwrap_err();
+            assert!(none.fixes.iter().all(|f| f.changes.len() == 1 || !f.minimal));
+            assert_eq!(none.because, quick.because);
+            let whole = tree.preview(&d, &r, ask, None).unwrap_err();
+            assert_eq!(whole.fixes.is_empty(), quick.fixes.is_empty(), "seed {seed}: {whole}");
+            let Some(fix) = quick.fixes.first() else { continue };
+            refused += 1;
+            let mut settled = d.clone();
+            for c in ask.iter().chain(&fix.changes) {
+                settled.set(&c.id, c.to.clone());
+            }
+            assert_eq!(tree.resolve(&settled).as_ref(), Ok(&fix.after), "seed {seed}");
+            if whole.fixes[0].minimal {
+                assert!(whole.fixes[0].changes.len() <= fix.changes.len());
+                larger += usize::from(whole.fixes[0].changes.len() < fix.changes.len());
+            }
+            assert!(!fix.minimal || fix.changes.len() == 1);
+        }
+    }
+    assert!(refused > 500, "{refused} refused, {larger} of them answered with more than the least");
+}
