@@ -19,7 +19,9 @@ pub mod driver;
 pub mod errno;
 pub mod fs;
 pub mod hardening;
+pub mod list;
 pub mod memory;
+pub mod net;
 pub mod sched;
 
 #[panic_handler]

@@ -1,0 +1,10 @@
+//! The network, from frames to sockets.
+pub mod arp;
+pub mod ethernet;
+pub mod icmp;
+pub mod inet;
+pub mod ipv4;
+pub mod loopback;
+pub mod socket;
+pub mod stack;
+pub mod tcp;

@@ -1,0 +1,266 @@
+//! What all protocols share: hooks by which packets find their way, timers, and idling.
+//!
+//! Work is done where it arises: frames are processed in the interrupt that brings them, and what a call sends is on its way when the call
+//! returns. Interrupts come while the program runs or while nobody does, so no part of the kernel is in the middle of anything.
+
+use crate::driver::tsc;
+use crate::errno::{Errno, Result};
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// A packet for this machine, without its IP header.
+pub struct Packet<'a> {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// With the IP header.
+    pub whole: &'a [u8],
+    pub payload: &'a [u8],
+    /// Sent to this machine alone, not to a group or to everybody.
+    pub unicast: bool,
+}
+
+/// Writes a packet into the buffer that it is sent from.
+pub type Fill<'a> = &'a mut dyn FnMut(&mut [u8]);
+
+// What takes packets of a transport protocol; the key is its number. False: nobody listens.
+crate::hook!(fn protocols() -> "ip-protocol": fn(&Packet) -> bool);
+// Takes a packet of a version of IP, which is the key: from the wire, or from this machine itself.
+crate::hook!(fn inputs() -> "ip-input": fn(&[u8], bool));
+// Sends a packet of a version of IP.
+crate::hook!(fn outputs() -> "ip-output": fn(&IpAddr, usize, Fill) -> Result<()>);
+// The address that packets to another come from.
+crate::hook!(fn sources() -> "ip-source": fn(&IpAddr) -> Result<IpAddr>);
+// Whether an address is this machine's.
+crate::hook!(fn owners() -> "ip-own": fn(&IpAddr) -> bool);
+// Takes packets to this machine itself.
+crate::hook!(fn loopbacks() -> "ip-loopback": fn(usize, Fill));
+// Sends a packet to a neighbour; the numbers are the Ethernet type and the length.
+crate::hook!(fn links() -> "link": fn(&IpAddr, u16, usize, Fill) -> Result<()>);
+// Whether a packet can be sent now.
+crate::hook!(fn gates() -> "link-ready": fn() -> bool);
+// Has what was sent leave.
+crate::hook!(fn flushes() -> "link-flush": fn());
+// Does what is due at a time; answers when it wants to be called next, at once if not later than the time given.
+crate::hook!(fn workers() -> "network-work": fn(u64) -> u64);
+// Halts for at most so many nanoseconds.
+crate::hook!(fn sleepers() -> "sleep": fn(u64));
+
+crate::register!("after-interrupt": fn() = { 10 => run });
+crate::register!("sleep": fn(u64) = { 5 => sleep });
+crate::register!("idle": fn() -> bool = { 20 => idle });
+
+/// No point in time.
+pub const NEVER: u64 = u64::MAX;
+
+/// Bytes of an IP packet that fit a frame; of the narrowest link that there is.
+static MTU: AtomicUsize = AtomicUsize::new(1500);
+/// Whether anything can arrive from outside.
+static LINKED: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicBool = AtomicBool::new(false);
+/// When work is due.
+static DEADLINE: AtomicU64 = AtomicU64::new(NEVER);
+/// Whether the timers' idling slept, so that this component need not.
+static SLEPT: AtomicBool = AtomicBool::new(false);
+
+/// A link is there.
+pub fn linked(mtu: usize) {
+    LINKED.store(true, Ordering::Relaxed);
+    MTU.store(mtu, Ordering::Relaxed);
+}
+
+pub fn mtu() -> usize {
+    MTU.load(Ordering::Relaxed)
+}
+
+fn version(address: &IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(_) => 4,
+        IpAddr::V6(_) => 6,
+    }
+}
+
+/// A packet arrived.
+pub fn input(packet: &[u8], local: bool) {
+    let Some(first) = packet.first() else { return };
+    for entry in inputs().iter().filter(|entry| entry.key == u64::from(first >> 4)) {
+        (entry.item)(packet, local);
+    }
+}
+
+/// Hands a packet to whoever serves its protocol. False: nobody does.
+pub fn deliver(protocol: u8, packet: &Packet) -> bool {
+    let mut served = false;
+    for entry in protocols().iter().filter(|entry| entry.key == u64::from(protocol)) {
+        served |= (entry.item)(packet);
+    }
+    served
+}
+
+/// Sends an IP packet of `length` bytes.
+pub fn send(destination: &IpAddr, length: usize, fill: Fill) -> Result<()> {
+    let output = outputs().iter().find(|entry| entry.key == version(destination));
+    (output.ok_or(Errno::ENETUNREACH)?.item)(destination, length, fill)
+}
+
+/// Sends a packet to this machine itself.
+pub fn send_local(length: usize, fill: Fill) -> Result<()> {
+    (loopbacks().first().ok_or(Errno::ENETUNREACH)?.item)(length, fill);
+    Ok(())
+}
+
+/// Sends a packet to a neighbour.
+pub fn send_link(hop: &IpAddr, kind: u16, length: usize, fill: Fill) -> Result<()> {
+    (links().first().ok_or(Errno::ENETUNREACH)?.item)(hop, kind, length, fill)
+}
+
+/// Whether there is room to send.
+pub fn can_send() -> bool {
+    gates().iter().all(|gate| (gate.item)())
+}
+
+/// The address that packets to `destination` come from.
+pub fn source_for(destination: &IpAddr) -> Result<IpAddr> {
+    let source = sources().iter().find(|entry| entry.key == version(destination));
+    (source.ok_or(Errno::ENETUNREACH)?.item)(destination)
+}
+
+/// Whether an address is this machine's.
+pub fn is_own(address: &IpAddr) -> bool {
+    owners().iter().any(|owner| owner.key == version(address) && (owner.item)(address))
+}
+
+/// The Internet checksum (RFC 1071) of some parts, each but the last of even length, folded but not inverted.
+pub fn sum(parts: &[&[u8]]) -> u16 {
+    let mut total = 0u64;
+    for part in parts {
+        let mut words = part.chunks_exact(4);
+        for word in &mut words {
+            total += u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+        }
+        match *words.remainder() {
+            [a] => total += u64::from(a) << 8,
+            [a, b] => total += u64::from(u16::from_be_bytes([a, b])),
+            [a, b, c] => total += u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
+            _ => {}
+        }
+    }
+    while total >> 16 != 0 {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    total as u16
+}
+
+/// The sum of the pseudo-header that UDP and ICMPv6 are checked with (RFC 768; RFC 8200, section 8.1).
+pub fn pseudo_sum(source: &IpAddr, destination: &IpAddr, protocol: u8, length: usize) -> u16 {
+    let tail = [(length >> 24) as u8, (length >> 16) as u8, (length >> 8) as u8, length as u8, 0, protocol];
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            sum(&[&source.octets(), &destination.octets(), &tail])
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            sum(&[&source.octets(), &destination.octets(), &tail])
+        }
+        _ => 0,
+    }
+}
+
+/// Writes an IP header into the start of a packet whose payload is of `payload` bytes; returns its length.
+pub fn write_header(
+    packet: &mut [u8],
+    source: &IpAddr,
+    destination: &IpAddr,
+    protocol: u8,
+    hops: u8,
+    payload: usize,
+) -> usize {
+    match (source, destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            packet[..4].copy_from_slice(&[0x60, 0, 0, 0]);
+            packet[4..6].copy_from_slice(&(payload as u16).to_be_bytes());
+            packet[6..8].copy_from_slice(&[protocol, hops]);
+            packet[8..24].copy_from_slice(&source.octets());
+            packet[24..40].copy_from_slice(&destination.octets());
+            40
+        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let length = (20 + payload) as u16;
+            packet[..20].fill(0);
+            packet[0] = 0x45;
+            packet[2..4].copy_from_slice(&length.to_be_bytes());
+            packet[6] = 0x40; // do not fragment
+            packet[8..10].copy_from_slice(&[hops, protocol]);
+            packet[12..16].copy_from_slice(&source.octets());
+            packet[16..20].copy_from_slice(&destination.octets());
+            let checksum = !sum(&[&packet[..20]]);
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+            20
+        }
+        _ => 0,
+    }
+}
+
+/// The length of a header as [`write_header`] writes it.
+pub fn header_length(destination: &IpAddr) -> usize {
+    if destination.is_ipv4() { 20 } else { 40 }
+}
+
+/// Does what is due, and has what was sent leave.
+pub fn run() {
+    // What the work causes is seen by the round that is under way.
+    if RUNNING.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    // Bounded, so that a program that talks to itself without end is not kept from running.
+    for _ in 0..256 {
+        let now = tsc::now();
+        let deadline = workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER);
+        DEADLINE.store(deadline, Ordering::Relaxed);
+        if deadline > now {
+            break;
+        }
+    }
+    for flush in flushes() {
+        (flush.item)();
+    }
+    RUNNING.store(false, Ordering::Relaxed);
+}
+
+/// Sleeps until an interrupt, or work of the network, or for so many nanoseconds.
+fn sleep(nanoseconds: u64) {
+    SLEPT.store(true, Ordering::Relaxed);
+    let deadline = DEADLINE.load(Ordering::Relaxed);
+    let left = nanoseconds.min(deadline.saturating_sub(tsc::now()));
+    if left > 0 {
+        // The next one after this.
+        match sleepers().get(1) {
+            Some(sleeper) => (sleeper.item)(left),
+            // Nothing would end a halt in time: let interrupts in and look again.
+            None => {
+                x86_64::instructions::interrupts::enable();
+                core::hint::spin_loop();
+                x86_64::instructions::interrupts::disable();
+            }
+        }
+    }
+    if deadline <= tsc::now() {
+        run();
+    }
+}
+
+fn idle() -> bool {
+    if SLEPT.swap(false, Ordering::Relaxed) {
+        return true;
+    }
+    let deadline = DEADLINE.load(Ordering::Relaxed);
+    if deadline != NEVER {
+        sleep(NEVER);
+        SLEPT.store(false, Ordering::Relaxed);
+        return true;
+    }
+    if !LINKED.load(Ordering::Relaxed) {
+        return false;
+    }
+    x86_64::instructions::interrupts::enable_and_hlt();
+    x86_64::instructions::interrupts::disable();
+    true
+}

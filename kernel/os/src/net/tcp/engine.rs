@@ -1,0 +1,783 @@
+//! Connections and listeners, and the packets and timers that move them.
+
+use super::buffer::Buffer;
+use crate::abi::entropy;
+use crate::cell::KernelCell;
+use crate::driver::tsc;
+use crate::errno::{Errno, Result};
+use crate::list;
+use crate::net::inet::{self, Ports};
+use crate::net::socket::Common;
+use crate::net::stack::{self, NEVER, Packet};
+use crate::sched::wait::Queue;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::rc::{Rc, Weak};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::net::{IpAddr, SocketAddr};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State as Phase};
+use smoltcp::time::Instant;
+use smoltcp::wire::{HardwareAddress, IpCidr, IpListenEndpoint};
+
+const PROTOCOL: u8 = 6;
+
+crate::param! {
+    static RECEIVE_BUFFER: u64 = "receive-buffer"
+}
+crate::param! {
+    static SEND_BUFFER: u64 = "send-buffer"
+}
+crate::param! {
+    static HALF_OPEN: u64 = "half-open"
+}
+
+crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
+crate::register!("network-work": fn(u64) -> u64 = { 20 => work });
+
+const SECOND: u64 = 1_000_000_000;
+/// How long a connection may take to be made: by a peer, and to a peer (`tcp_syn_retries` of Linux comes to the same).
+const ACCEPT_TIME: u64 = 60 * SECOND;
+const CONNECT_TIME: u64 = 127 * SECOND;
+/// How long a closed connection may take to end (`tcp_fin_timeout`).
+const CLOSE_TIME: u64 = 60 * SECOND;
+/// How long a peer may leave bytes unacknowledged (`tcp_retries2` comes to about this).
+const STALL_TIME: u64 = 924 * SECOND;
+/// When to try again what could not be sent for want of room.
+const RETRY: u64 = 200_000;
+/// Ended connections to remember, and for how long (TIME-WAIT).
+const REMEMBERED: usize = 4096;
+const REMEMBER_TIME: u64 = 60 * SECOND;
+/// The longest packet without data.
+const BARE: usize = 100;
+
+/// What names a connection. The ports come first: they nearly always decide.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    local_port: u16,
+    remote_port: u16,
+    remote: IpAddr,
+    local: IpAddr,
+}
+
+impl Key {
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local_port: local.port(), remote_port: remote.port(), remote: remote.ip(), local: local.ip() }
+    }
+
+    pub fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    pub fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
+}
+
+/// A connection: made, being made, or ending.
+pub struct Connection {
+    pub key: Key,
+    sockets: RefCell<SocketSet<'static>>,
+    handle: SocketHandle,
+    /// Behind the sockets, which use them: fields are dropped in order.
+    _buffers: [Buffer; 2],
+    /// Whoever waits for this connection.
+    pub queue: Rc<Queue>,
+    /// Why it ended, for the program to be told once.
+    pub error: Cell<Option<Errno>>,
+    /// Where it goes when it is made.
+    listener: RefCell<Weak<Listener>>,
+    /// The program is done with it.
+    orphan: Cell<bool>,
+    /// A write found no room: its writer wants to know when there is some.
+    pub starved: Cell<bool>,
+    /// Small packets are held back.
+    pub corked: Cell<bool>,
+    /// When the state machine wants to be looked at, as far as the timers know.
+    scheduled: Cell<u64>,
+    /// When it is given up.
+    doom: Cell<u64>,
+    /// When the peer was last heard.
+    heard: Cell<u64>,
+    /// Whether anything arrived after the program had closed it.
+    refused: Cell<bool>,
+}
+
+/// A listening socket.
+pub struct Listener {
+    pub address: SocketAddr,
+    /// An unspecified IPv6 address stands for IPv6 alone.
+    pub only: bool,
+    pub backlog: Cell<usize>,
+    pub queue: Rc<Queue>,
+    /// Connections that are being made, the oldest first.
+    half_open: RefCell<VecDeque<Rc<Connection>>>,
+    /// Connections that are made.
+    ready: RefCell<VecDeque<Rc<Connection>>>,
+    /// Sizes of new connections' buffers.
+    pub sizes: Cell<(usize, usize)>,
+}
+
+/// An ended connection that old packets may still come for.
+struct Remembered {
+    until: u64,
+    reply: Vec<u8>,
+}
+
+struct Engine {
+    interface: Interface,
+    /// The address that the interface has now.
+    local: Option<IpAddr>,
+    random: ChaCha20Rng,
+    connections: BTreeMap<Key, Rc<Connection>>,
+    listeners: Vec<Rc<Listener>>,
+    timers: BTreeSet<(u64, Key)>,
+    remembered: BTreeMap<Key, Remembered>,
+    /// In order of their ends.
+    forgetting: VecDeque<(u64, Key)>,
+    ports: Ports,
+}
+
+static ENGINE: KernelCell<Option<Engine>> = KernelCell::new(None);
+
+/// The interface's side of the link: one packet in, any number out, all to one peer.
+struct Wire<'a> {
+    packet: Option<&'a [u8]>,
+    destination: IpAddr,
+    /// The last packet that was sent, if it is to be remembered.
+    last: Option<&'a mut Vec<u8>>,
+}
+
+struct Arrived<'a>(&'a [u8]);
+
+impl RxToken for Arrived<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+struct Leaving<'a> {
+    destination: IpAddr,
+    last: Option<&'a mut Vec<u8>>,
+}
+
+impl TxToken for Leaving<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
+        let (mut f, mut result, mut last) = (Some(f), None, self.last);
+        // What cannot be sent is lost, as on any way; the state machine sends it again.
+        let _ = stack::send(&self.destination, length, &mut |packet| {
+            if let Some(f) = f.take() {
+                result = Some(f(packet));
+            }
+            if let Some(last) = last.as_mut().filter(|_| packet.len() <= BARE) {
+                last.clear();
+                last.extend_from_slice(packet);
+            }
+        });
+        match (result, f) {
+            (Some(result), _) => result,
+            (None, Some(f)) => f(&mut vec![0; length]),
+            (None, None) => unreachable!("taken without a result"),
+        }
+    }
+}
+
+impl Device for Wire<'_> {
+    type RxToken<'b>
+        = Arrived<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Leaving<'b>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Leaving<'_>)> {
+        let packet = self.packet.take()?;
+        Some((Arrived(packet), Leaving { destination: self.destination, last: self.last.as_deref_mut() }))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Leaving<'_>> {
+        let leaving = Leaving { destination: self.destination, last: self.last.as_deref_mut() };
+        stack::can_send().then_some(leaving)
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = stack::mtu();
+        capabilities
+    }
+}
+
+fn instant(now: u64) -> Instant {
+    Instant::from_micros((now / 1000) as i64)
+}
+
+/// What a packet's header says.
+struct Segment {
+    key: Key,
+    syn: bool,
+    ack: bool,
+    reset: bool,
+    fin: bool,
+}
+
+fn parse(packet: &Packet) -> Option<Segment> {
+    let header = packet.payload.first_chunk::<20>()?;
+    let flags = header[13];
+    Some(Segment {
+        key: Key {
+            local_port: u16::from_be_bytes([header[2], header[3]]),
+            remote_port: u16::from_be_bytes([header[0], header[1]]),
+            remote: packet.source,
+            local: packet.destination,
+        },
+        fin: flags & 1 != 0,
+        syn: flags & 2 != 0,
+        reset: flags & 4 != 0,
+        ack: flags & 16 != 0,
+    })
+}
+
+/// Queues to wake when no borrow is held any more.
+#[derive(Default)]
+struct Wakes {
+    connection: Option<Rc<Queue>>,
+    listener: Option<Rc<Queue>>,
+}
+
+impl Wakes {
+    fn tell(self) {
+        for queue in self.connection.into_iter().chain(self.listener) {
+            queue.wake_all();
+        }
+    }
+}
+
+impl Engine {
+    fn new() -> Self {
+        let mut seed = [0; 32];
+        entropy::fill(&mut seed);
+        let mut random = ChaCha20Rng::from_seed(seed);
+        Self {
+            interface: interface(&mut random),
+            local: None,
+            random,
+            connections: BTreeMap::new(),
+            listeners: Vec::new(),
+            timers: BTreeSet::new(),
+            remembered: BTreeMap::new(),
+            forgetting: VecDeque::new(),
+            ports: Ports::EMPTY,
+        }
+    }
+
+    /// Makes a connection that is in the tables, in no state yet.
+    fn connection(
+        &mut self,
+        key: Key,
+        queue: Rc<Queue>,
+        sizes: (usize, usize),
+        doom: u64,
+    ) -> Option<Rc<Connection>> {
+        let buffers = [Buffer::new(sizes.0)?, Buffer::new(sizes.1)?];
+        // SAFETY: called once for each, and the sockets are dropped before the buffers.
+        let [receive, send] = buffers.each_ref().map(|buffer| unsafe { buffer.memory() });
+        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
+        socket.set_congestion_control(CongestionControl::Reno);
+        let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = sockets.add(socket);
+        // The generator of sequence numbers is the interface's: a fresh one, that nothing can be told about from others.
+        self.interface = interface(&mut self.random);
+        self.local = None;
+        let connection = Rc::new(Connection {
+            key,
+            sockets: RefCell::new(sockets),
+            handle,
+            _buffers: buffers,
+            queue,
+            error: Cell::new(None),
+            listener: RefCell::new(Weak::new()),
+            orphan: Cell::new(false),
+            starved: Cell::new(false),
+            corked: Cell::new(false),
+            scheduled: Cell::new(NEVER),
+            doom: Cell::new(doom),
+            heard: Cell::new(0),
+            refused: Cell::new(false),
+        });
+        self.connections.insert(key, connection.clone());
+        Some(connection)
+    }
+
+    fn set_local(&mut self, local: IpAddr) {
+        if self.local != Some(local) {
+            self.local = Some(local);
+            let prefix = if local.is_ipv4() { 32 } else { 128 };
+            self.interface.update_ip_addrs(|addresses| {
+                addresses.clear();
+                let _ = addresses.push(IpCidr::new(local.into(), prefix));
+            });
+        }
+    }
+
+    /// Feeds a packet to a connection, if there is one, sends what it wants to send, and sees what became of it.
+    fn drive(&mut self, connection: &Rc<Connection>, arrived: Option<(&Packet, &Segment)>) -> Wakes {
+        let now = tsc::now();
+        let mut wakes = Wakes::default();
+        self.set_local(connection.key.local);
+        let mut sockets = connection.sockets.borrow_mut();
+        let socket = sockets.get_mut::<Socket>(connection.handle);
+        let before = (socket.state(), socket.recv_queue(), socket.send_queue());
+        let ending = matches!(before.0, Phase::FinWait1 | Phase::FinWait2 | Phase::Closing | Phase::TimeWait);
+        let mut last = Vec::new();
+        let mut wire = Wire {
+            packet: arrived.map(|(packet, _)| packet.whole),
+            destination: connection.key.remote,
+            last: ending.then_some(&mut last),
+        };
+        if arrived.is_some() {
+            connection.heard.set(now);
+            self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
+        }
+        let held = connection.corked.get() && {
+            let socket = sockets.get_mut::<Socket>(connection.handle);
+            socket.state() == Phase::Established && socket.send_queue() < stack::mtu()
+        };
+        // TIME-WAIT ends when the program has read what is there, not by itself.
+        let waits =
+            sockets.get_mut::<Socket>(connection.handle).state() == Phase::TimeWait && arrived.is_none();
+        if !held && !waits {
+            while self.interface.poll_egress(instant(now), &mut wire, &mut sockets) != PollResult::None {}
+        }
+        let socket = sockets.get_mut::<Socket>(connection.handle);
+        if connection.orphan.get() && socket.recv_queue() > 0 && !connection.refused.replace(true) {
+            // Nobody will ever read it: the peer is told so.
+            socket.abort();
+            self.interface.poll_egress(instant(now), &mut wire, &mut sockets);
+        }
+        let socket = sockets.get_mut::<Socket>(connection.handle);
+        let after = (socket.state(), socket.recv_queue(), socket.send_queue());
+        let room = after.2 * 3 <= socket.send_capacity() * 2;
+
+        if before.0 == Phase::SynReceived && matches!(after.0, Phase::Established | Phase::CloseWait) {
+            wakes.listener = established(connection);
+        }
+        if after.0 != before.0
+            || after.1 > before.1
+            || (room && after.2 < before.2 && connection.starved.take())
+        {
+            wakes.connection = Some(connection.queue.clone());
+        }
+        let over = match after.0 {
+            Phase::Closed => {
+                if before.0 != Phase::Closed {
+                    connection.error.set(reason(before.0, arrived.is_some_and(|(_, segment)| segment.reset)));
+                }
+                true
+            }
+            // A peer that was accepting took it back.
+            Phase::Listen => true,
+            Phase::TimeWait if connection.orphan.get() => {
+                drop(sockets);
+                self.remember(connection.key, last, now);
+                self.remove(connection);
+                return wakes;
+            }
+            _ => false,
+        };
+        if over {
+            drop(sockets);
+            self.remove(connection);
+            return wakes;
+        }
+        let wanted = self.interface.poll_at(instant(now), &sockets);
+        let deadline = match wanted {
+            _ if waits => NEVER,
+            // Now, although it was just looked at: there was no room to send, or it is held back.
+            Some(at) if at <= instant(now) => now + if held { SECOND / 5 } else { RETRY },
+            Some(at) => at.total_micros() as u64 * 1000,
+            None => NEVER,
+        };
+        let stalled = if after.2 > 0 { connection.heard.get().max(1) + STALL_TIME } else { NEVER };
+        self.schedule(connection, deadline.min(connection.doom.get()).min(stalled));
+        wakes
+    }
+
+    /// Has the timers look at a connection at a time, or before.
+    fn schedule(&mut self, connection: &Rc<Connection>, deadline: u64) {
+        let scheduled = connection.scheduled.get();
+        if deadline < scheduled {
+            if scheduled != NEVER {
+                self.timers.remove(&(scheduled, connection.key));
+            }
+            self.timers.insert((deadline, connection.key));
+            connection.scheduled.set(deadline);
+        }
+    }
+
+    /// Takes a connection out of the tables.
+    fn remove(&mut self, connection: &Rc<Connection>) {
+        let scheduled = connection.scheduled.replace(NEVER);
+        if scheduled != NEVER {
+            self.timers.remove(&(scheduled, connection.key));
+        }
+        if self.connections.get(&connection.key).is_some_and(|found| Rc::ptr_eq(found, connection)) {
+            self.connections.remove(&connection.key);
+        }
+        if let Some(listener) = connection.listener.take().upgrade() {
+            listener.half_open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
+        }
+    }
+
+    /// Keeps what an ended connection would answer to packets of the past.
+    fn remember(&mut self, key: Key, reply: Vec<u8>, now: u64) {
+        self.forget(now);
+        while self.remembered.len() >= REMEMBERED {
+            let Some((_, oldest)) = self.forgetting.pop_front() else { break };
+            self.remembered.remove(&oldest);
+        }
+        let until = now + REMEMBER_TIME;
+        self.remembered.insert(key, Remembered { until, reply });
+        self.forgetting.push_back((until, key));
+    }
+
+    fn forget(&mut self, now: u64) {
+        while let Some(&(until, key)) = self.forgetting.front()
+            && until <= now
+        {
+            self.forgetting.pop_front();
+            // The same addresses may have been remembered anew.
+            if self.remembered.get(&key).is_some_and(|remembered| remembered.until == until) {
+                self.remembered.remove(&key);
+            }
+        }
+    }
+
+    /// A packet for a connection that ended. True: it is answered.
+    fn recall(&mut self, segment: &Segment) -> bool {
+        let Some(remembered) = self.remembered.get(&segment.key) else { return false };
+        if segment.syn && !segment.ack || segment.reset {
+            // A new connection may take the place; a reset ends the waiting.
+            self.remembered.remove(&segment.key);
+            return segment.reset;
+        }
+        if segment.fin && !remembered.reply.is_empty() {
+            let reply = &remembered.reply;
+            let _ =
+                stack::send(&segment.key.remote, reply.len(), &mut |packet| packet.copy_from_slice(reply));
+        }
+        true
+    }
+
+    /// The listener for a new connection: the one with the address over one with any; of equals, by the peer's port.
+    fn listener(&self, key: &Key) -> Option<Rc<Listener>> {
+        let fitting = |listener: &&Rc<Listener>| {
+            listener.address.port() == key.local_port
+                && inet::matches(listener.address.ip(), key.local, listener.only)
+        };
+        let rank =
+            |listener: &Rc<Listener>| (!listener.address.ip().is_unspecified(), listener.address.is_ipv4());
+        let best = self.listeners.iter().filter(fitting).map(rank).max()?;
+        let equals: Vec<_> = self.listeners.iter().filter(fitting).filter(|one| rank(one) == best).collect();
+        equals.get(usize::from(key.remote_port) % equals.len()).map(|listener| (*listener).clone())
+    }
+
+    fn receive(&mut self, packet: &Packet, segment: &Segment) -> Wakes {
+        if let Some(connection) = self.connections.get(&segment.key).cloned() {
+            return self.drive(&connection, Some((packet, segment)));
+        }
+        if self.recall(segment) {
+            return Wakes::default();
+        }
+        if segment.syn
+            && !segment.ack
+            && !segment.reset
+            && packet.unicast
+            && let Some(listener) = self.listener(&segment.key)
+        {
+            return self.open(&listener, packet, segment);
+        }
+        if packet.unicast {
+            // Nobody: smoltcp answers a valid packet with a reset.
+            self.set_local(segment.key.local);
+            let mut wire = Wire { packet: Some(packet.whole), destination: segment.key.remote, last: None };
+            let mut nobody = SocketSet::new(Vec::new());
+            self.interface.poll_ingress_single(instant(tsc::now()), &mut wire, &mut nobody);
+        }
+        Wakes::default()
+    }
+
+    /// A peer wants a connection.
+    fn open(&mut self, listener: &Rc<Listener>, packet: &Packet, segment: &Segment) -> Wakes {
+        // A full backlog drops the request; the peer asks again.
+        if listener.ready.borrow().len() > listener.backlog.get() {
+            return Wakes::default();
+        }
+        let oldest = {
+            let mut half_open = listener.half_open.borrow_mut();
+            if half_open.len() >= HALF_OPEN.get() as usize { half_open.pop_front() } else { None }
+        };
+        if let Some(oldest) = oldest {
+            self.remove(&oldest);
+        }
+        let doom = tsc::now() + ACCEPT_TIME;
+        let Some(connection) =
+            self.connection(segment.key, Rc::new(Queue::new()), listener.sizes.get(), doom)
+        else {
+            return Wakes::default();
+        };
+        let endpoint =
+            IpListenEndpoint { addr: Some(segment.key.local.into()), port: segment.key.local_port };
+        let listens = {
+            let mut sockets = connection.sockets.borrow_mut();
+            sockets.get_mut::<Socket>(connection.handle).listen(endpoint).is_ok()
+        };
+        if !listens {
+            self.remove(&connection);
+            return Wakes::default();
+        }
+        *connection.listener.borrow_mut() = Rc::downgrade(listener);
+        listener.half_open.borrow_mut().push_back(connection.clone());
+        let wakes = self.drive(&connection, Some((packet, segment)));
+        // A packet that was not valid made nothing of it.
+        if connection.phase() == Phase::Listen {
+            self.remove(&connection);
+        }
+        wakes
+    }
+}
+
+fn interface(random: &mut ChaCha20Rng) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ip);
+    config.random_seed = random.next_u64();
+    let mut wire = Wire { packet: None, destination: IpAddr::from([0, 0, 0, 0]), last: None };
+    Interface::new(config, &mut wire, instant(tsc::now()))
+}
+
+/// A connection is made: on to those that wait to be accepted.
+fn established(connection: &Rc<Connection>) -> Option<Rc<Queue>> {
+    connection.doom.set(NEVER);
+    let listener = connection.listener.take().upgrade()?;
+    listener.half_open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
+    listener.ready.borrow_mut().push_back(connection.clone());
+    Some(listener.queue.clone())
+}
+
+/// Why a connection in a phase is closed.
+fn reason(before: Phase, reset: bool) -> Option<Errno> {
+    match before {
+        Phase::SynSent if reset => Some(Errno::ECONNREFUSED),
+        Phase::CloseWait if reset => Some(Errno::EPIPE),
+        _ if reset => Some(Errno::ECONNRESET),
+        Phase::LastAck | Phase::TimeWait | Phase::Closing => None,
+        _ => Some(Errno::ETIMEDOUT),
+    }
+}
+
+/// Calls `f` with the engine, and wakes whom it says when nothing is borrowed.
+fn with(f: impl FnOnce(&mut Engine) -> Wakes) {
+    let wakes = f(ENGINE.borrow().get_or_insert_with(Engine::new));
+    wakes.tell();
+}
+
+fn receive(packet: &Packet) -> bool {
+    if let Some(segment) = parse(packet) {
+        with(|engine| engine.receive(packet, &segment));
+    }
+    true
+}
+
+/// What is due, one connection at a time.
+fn work(now: u64) -> u64 {
+    loop {
+        let due = {
+            let mut engine = ENGINE.borrow();
+            let Some(engine) = engine.as_mut() else { return NEVER };
+            let Some(&(deadline, key)) = engine.timers.first() else { return NEVER };
+            if deadline > now {
+                return deadline;
+            }
+            engine.timers.pop_first();
+            engine.connections.get(&key).cloned()
+        };
+        if let Some(connection) = due {
+            connection.scheduled.set(NEVER);
+            let dead = connection.heard.get().max(1).saturating_add(STALL_TIME) <= now
+                && connection.with(|socket| socket.send_queue() > 0);
+            if connection.doom.get() <= now || dead {
+                connection.give_up(Errno::ETIMEDOUT);
+            } else {
+                connection.push();
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Looks at, or changes, the state machine.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Socket<'static>) -> R) -> R {
+        f(self.sockets.borrow_mut().get_mut::<Socket>(self.handle))
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.with(|socket| socket.state())
+    }
+
+    /// Sends what there is to send.
+    pub fn push(self: &Rc<Self>) {
+        with(|engine| engine.drive(self, None));
+    }
+
+    /// Ends the connection with an error, without a word to a peer that may not exist.
+    fn give_up(self: &Rc<Self>, error: Errno) {
+        self.error.set(Some(error));
+        self.with(|socket| socket.abort());
+        with(|engine| {
+            engine.drive(self, None);
+            engine.remove(self);
+            Wakes { connection: Some(self.queue.clone()), listener: None }
+        });
+    }
+
+    /// The program is done with it: what was written still goes out, unless there is no lingering, or something was left unread.
+    pub fn release(self: &Rc<Self>, abort: bool) {
+        self.orphan.set(true);
+        self.doom.set(tsc::now() + CLOSE_TIME);
+        self.corked.set(false);
+        let in_time_wait = self.with(|socket| {
+            if abort || socket.recv_queue() > 0 {
+                socket.abort();
+            } else {
+                socket.set_ack_delay(None);
+                socket.close();
+            }
+            socket.state() == Phase::TimeWait
+        });
+        with(|engine| {
+            if in_time_wait {
+                engine.remember(self.key, Vec::new(), tsc::now());
+                engine.remove(self);
+                return Wakes::default();
+            }
+            engine.drive(self, None)
+        });
+    }
+}
+
+impl Listener {
+    pub fn accept(&self) -> Option<Rc<Connection>> {
+        self.ready.borrow_mut().pop_front()
+    }
+
+    pub fn is_ready(&self) -> bool {
+        !self.ready.borrow().is_empty()
+    }
+
+    /// Stops listening: those that nobody accepted are reset.
+    pub fn close(self: &Rc<Self>) {
+        with(|engine| {
+            engine.listeners.retain(|other| !Rc::ptr_eq(other, self));
+            Wakes::default()
+        });
+        let waiting: Vec<_> =
+            self.half_open.borrow_mut().drain(..).chain(self.ready.borrow_mut().drain(..)).collect();
+        for connection in waiting {
+            connection.release(true);
+        }
+    }
+}
+
+/// Bytes of the buffers for receiving and sending of a socket's connections.
+pub fn sizes(common: &Common) -> (usize, usize) {
+    let or = |wanted: usize, own: u64| if wanted != 0 { wanted } else { own as usize };
+    (or(common.receive_buffer.get(), RECEIVE_BUFFER.get()), or(common.send_buffer.get(), SEND_BUFFER.get()))
+}
+
+/// Calls `f` with the ports in use.
+pub fn ports<R>(f: impl FnOnce(&mut Ports) -> R) -> R {
+    f(&mut ENGINE.borrow().get_or_insert_with(Engine::new).ports)
+}
+
+/// Starts to listen.
+pub fn listen(
+    address: SocketAddr,
+    only: bool,
+    backlog: usize,
+    queue: Rc<Queue>,
+    sizes: (usize, usize),
+) -> Rc<Listener> {
+    let listener = Rc::new(Listener {
+        address,
+        only,
+        backlog: Cell::new(backlog),
+        queue,
+        half_open: RefCell::new(VecDeque::new()),
+        ready: RefCell::new(VecDeque::new()),
+        sizes: Cell::new(sizes),
+    });
+    with(|engine| {
+        let _ = list::push(&mut engine.listeners, listener.clone());
+        Wakes::default()
+    });
+    listener
+}
+
+/// A local port from which no connection to a peer exists.
+pub fn free_port(local: IpAddr, remote: SocketAddr) -> Option<u16> {
+    let mut engine = ENGINE.borrow();
+    let engine = engine.get_or_insert_with(Engine::new);
+    inet::any_port(|port| {
+        let key = Key::new(SocketAddr::new(local, port), remote);
+        !engine.connections.contains_key(&key) && !engine.remembered.contains_key(&key)
+    })
+}
+
+/// Starts to make a connection; `set_up` prepares the state machine.
+pub fn connect(
+    key: Key,
+    queue: Rc<Queue>,
+    sizes: (usize, usize),
+    set_up: impl FnOnce(&mut Socket<'static>),
+) -> Result<Rc<Connection>> {
+    let mut made = Err(Errno::ENOBUFS);
+    with(|engine| {
+        if engine.connections.contains_key(&key) {
+            made = Err(Errno::EADDRINUSE);
+            return Wakes::default();
+        }
+        engine.remembered.remove(&key);
+        let doom = tsc::now() + CONNECT_TIME;
+        let Some(connection) = engine.connection(key, queue, sizes, doom) else { return Wakes::default() };
+        engine.set_local(key.local);
+        let started = {
+            let mut sockets = connection.sockets.borrow_mut();
+            let socket = sockets.get_mut::<Socket>(connection.handle);
+            set_up(socket);
+            let local = IpListenEndpoint { addr: Some(key.local.into()), port: key.local_port };
+            let remote = (smoltcp::wire::IpAddress::from(key.remote), key.remote_port);
+            socket.connect(engine.interface.context(), remote, local)
+        };
+        if started.is_err() {
+            engine.remove(&connection);
+            made = Err(Errno::EADDRNOTAVAIL);
+            return Wakes::default();
+        }
+        made = Ok(connection.clone());
+        engine.drive(&connection, None)
+    });
+    let connection = made?;
+    // Answered at once, by this very machine.
+    stack::run();
+    Ok(connection)
+}
+
+/// A connection is made by this side: nothing threatens it any more.
+pub fn settle(connection: &Connection) {
+    connection.doom.set(NEVER);
+}
