@@ -8,3 +8,4 @@ pub mod loopback;
 pub mod socket;
 pub mod stack;
 pub mod tcp;
+pub mod timeouts;
