@@ -36,6 +36,8 @@ pub type Family = fn(u32, u32) -> Result<Rc<dyn Protocol>>;
 crate::hook!(fn families() -> "socket-family": Family);
 // Waits in a queue until a point in time; the component for timeouts.
 crate::hook!(fn timed_waits() -> "wait-until": fn(&Queue, u64) -> Result<()>);
+// Told when a stream is written to that nobody reads (SIGPIPE).
+crate::hook!(fn broken() -> "broken-pipe": fn());
 // Nanoseconds on the clock that timeouts are measured with.
 crate::hook!(fn clocks() -> "timeout-clock": fn() -> u64);
 
@@ -218,7 +220,8 @@ impl File for Socket {
 
     fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
         let parts = [Part { address: from, length: count }];
-        self.protocol.send(&Call { parts: &parts, flags: 0, nonblocking: access.nonblocking }, None, &[])
+        let call = Call { parts: &parts, flags: 0, nonblocking: access.nonblocking };
+        send(&*self.protocol, &call, None, &[])
     }
 
     fn stat(&self) -> Stat {
@@ -245,6 +248,17 @@ impl File for Socket {
         user::write(argument, &(count as u32))?;
         Ok(0)
     }
+}
+
+/// Sends, and tells of a broken stream.
+pub fn send(protocol: &dyn Protocol, call: &Call, to: Option<&[u8]>, control: &[u8]) -> Result<usize> {
+    let result = protocol.send(call, to, control);
+    if result == Err(Errno::EPIPE) && call.flags & MSG_NOSIGNAL == 0 {
+        for hook in broken() {
+            (hook.item)();
+        }
+    }
+    result
 }
 
 /// Waits for an event, under one of the socket's timeouts (nanoseconds; zero is for ever). `started`: [`now`] when the call began.
@@ -397,10 +411,10 @@ fn sendto(args: &Args) -> Result<u64> {
     let parts = [Part { address: from, length: count as usize }];
     let call = call(&description, &parts, flags as u32);
     if name == 0 {
-        return Ok(protocol.send(&call, None, &[])? as u64);
+        return Ok(send(&*protocol, &call, None, &[])? as u64);
     }
     let name = read_name(name, length)?;
-    Ok(protocol.send(&call, Some(&name), &[])? as u64)
+    Ok(send(&*protocol, &call, Some(&name), &[])? as u64)
 }
 
 fn recvfrom(args: &Args) -> Result<u64> {

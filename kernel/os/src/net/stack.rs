@@ -3,8 +3,12 @@
 //! Work is done where it arises: frames are processed in the interrupt that brings them, and what a call sends is on its way when the call
 //! returns. Interrupts come while the program runs or while nobody does, so no part of the kernel is in the middle of anything.
 
+use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
+use crate::sched::thread;
+use crate::sched::timer::{self, Expire};
+use alloc::rc::{Rc, Weak};
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -57,9 +61,10 @@ static MTU: AtomicUsize = AtomicUsize::new(1500);
 /// Whether anything can arrive from outside.
 static LINKED: AtomicBool = AtomicBool::new(false);
 static RUNNING: AtomicBool = AtomicBool::new(false);
-/// When work is due.
-static DEADLINE: AtomicU64 = AtomicU64::new(NEVER);
-/// Whether the timers' idling slept, so that this component need not.
+/// When the timers will call; [`NEVER`]: they will not.
+static ALARM: AtomicU64 = AtomicU64::new(NEVER);
+static BELL: KernelCell<Option<Rc<Bell>>> = KernelCell::new(None);
+/// Whether the timers slept, so that this component need not.
 static SLEPT: AtomicBool = AtomicBool::new(false);
 
 /// A link is there.
@@ -210,11 +215,11 @@ pub fn run() {
     if RUNNING.swap(true, Ordering::Relaxed) {
         return;
     }
+    let mut deadline = NEVER;
     // Bounded, so that a program that talks to itself without end is not kept from running.
     for _ in 0..256 {
         let now = tsc::now();
-        let deadline = workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER);
-        DEADLINE.store(deadline, Ordering::Relaxed);
+        deadline = workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER);
         if deadline > now {
             break;
         }
@@ -222,39 +227,55 @@ pub fn run() {
     for flush in flushes() {
         (flush.item)();
     }
+    set_alarm(deadline);
     RUNNING.store(false, Ordering::Relaxed);
 }
 
-/// Sleeps until an interrupt, or work of the network, or for so many nanoseconds.
-fn sleep(nanoseconds: u64) {
-    SLEPT.store(true, Ordering::Relaxed);
-    let deadline = DEADLINE.load(Ordering::Relaxed);
-    let left = nanoseconds.min(deadline.saturating_sub(tsc::now()));
-    if left > 0 {
-        // The next one after this.
-        match sleepers().get(1) {
-            Some(sleeper) => (sleeper.item)(left),
-            // Nothing would end a halt in time: let interrupts in and look again.
-            None => {
-                x86_64::instructions::interrupts::enable();
-                core::hint::spin_loop();
-                x86_64::instructions::interrupts::disable();
-            }
-        }
+/// Has [`run`] called at a time, or earlier.
+fn set_alarm(deadline: u64) {
+    if deadline >= ALARM.load(Ordering::Relaxed) {
+        return;
     }
-    if deadline <= tsc::now() {
+    let mut bell = BELL.borrow();
+    let bell = bell.get_or_insert_with(|| Rc::new(Bell));
+    let bell: Weak<dyn Expire> = Rc::downgrade(bell) as _;
+    if ALARM.load(Ordering::Relaxed) != NEVER {
+        timer::cancel(&bell);
+    }
+    // Without memory for an alarm the next packet or call does the work.
+    let set = timer::call_at(deadline, bell).is_ok();
+    ALARM.store(if set { deadline } else { NEVER }, Ordering::Relaxed);
+}
+
+/// What the timers call.
+struct Bell;
+
+impl Expire for Bell {
+    fn expire(&self, _: u64) -> Option<u64> {
+        ALARM.store(NEVER, Ordering::Relaxed);
         run();
+        None
     }
 }
 
-fn idle() -> bool {
-    if SLEPT.swap(false, Ordering::Relaxed) {
-        return true;
+/// Passes the timers' sleep on, and remembers that there was one.
+fn sleep(nanoseconds: u64) {
+    SLEPT.store(true, Ordering::Relaxed);
+    // The next one after this.
+    match sleepers().get(1) {
+        Some(sleeper) => (sleeper.item)(nanoseconds),
+        // Nothing would end a halt in time: let interrupts in and look again.
+        None => {
+            x86_64::instructions::interrupts::enable();
+            core::hint::spin_loop();
+            x86_64::instructions::interrupts::disable();
+        }
     }
-    let deadline = DEADLINE.load(Ordering::Relaxed);
-    if deadline != NEVER {
-        sleep(NEVER);
-        SLEPT.store(false, Ordering::Relaxed);
+}
+
+/// Halts until something arrives, unless the timers have slept or woken somebody already.
+fn idle() -> bool {
+    if SLEPT.swap(false, Ordering::Relaxed) || thread::is_contended() {
         return true;
     }
     if !LINKED.load(Ordering::Relaxed) {

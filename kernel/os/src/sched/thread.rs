@@ -350,10 +350,6 @@ fn next_ready() -> Rc<Thread> {
         let mut hope = false;
         for idle in idles() {
             hope |= (idle.item)();
-            // The next one might sleep although there is something to do.
-            if !SCHEDULER.borrow().ready.is_empty() {
-                break;
-            }
         }
         if let Some(next) = take() {
             // SAFETY: every x86-64 processor has the counter.
