@@ -36,7 +36,7 @@ fn sources() -> PathBuf {
     workspace().join("tests/programs")
 }
 
-/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `c++`, `rust`, `go`.
+/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `c++`, `rust`, `go`, or `bare` for Rust without a libc.
 pub fn program(source: &str, flavour: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let from = sources().join(source);
@@ -56,6 +56,16 @@ pub fn program(source: &str, flavour: &str) -> PathBuf {
         "rust" => {
             ("rustc", &["-O", "--edition=2024", "--target=x86_64-unknown-linux-musl", "-Cstrip=symbols"])
         }
+        "bare" => (
+            "rustc",
+            &[
+                "-O",
+                "--edition=2024",
+                "--target=x86_64-unknown-none",
+                "-Cpanic=abort",
+                "-Crelocation-model=static",
+            ],
+        ),
         "go" => ("go", &["build"]),
         other => panic!("no flavour {other}"),
     };

@@ -1,0 +1,97 @@
+//! Programs from Debian's packages, unmodified: their interpreters and libraries are collected by the build.
+
+use bespoke_tests::{Run, Scratch, run_in, workspace};
+use std::process::Command;
+
+const SET: &str = "\"debug.log\" = false\n";
+
+/// A config on everything for an installed program, with files packed.
+fn installed(path: &str, files: &[(&str, &str)]) -> Scratch {
+    assert!(std::path::Path::new(path).exists(), "{path} is missing; tests/run installs it");
+    let files: String = files.iter().map(|(guest, host)| format!("{guest:?} = {host:?}\n")).collect();
+    Scratch::new(&format!(
+        "schema = 1\nextends = \"preset:everything\"\n[program]\npath = {path:?}\nenv = [\"HOME=/tmp\", \"PATH=/bin\"]\n\
+         [files]\n{files}[set]\n{SET}"
+    ))
+}
+
+#[track_caller]
+fn expect(run: &Run, status: i32, out: &str) {
+    assert_eq!((run.status, run.out.as_str()), (status, out), "standard error: {}", run.err);
+}
+
+fn source(name: &str) -> String {
+    workspace().join("tests/programs").join(name).to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn busybox_shell() {
+    let scratch = installed("/bin/busybox", &[("/script.sh", &source("applets.sh"))]);
+    let out = "line: one\nline: two\n1 2 3 \nb/x is a file\nb is a directory\nsums are right\nb/x\n/tmp/a\ncd is a shell builtin\n\
+               5 llo hel\nstarts with h\nfunction with 2 arguments: p q\nleft\n";
+    expect(&scratch.boot(&["sh", "/script.sh"]), 3, out);
+}
+
+#[test]
+fn busybox_applets_one_by_one() {
+    let scratch = installed("/bin/busybox", &[("/data/text", &source("applets.sh"))]);
+    for (arguments, out) in [
+        (
+            &["head", "-n", "1", "/data/text"][..],
+            "# What busybox' shell and its built-in applets do without a second process.\n",
+        ),
+        (&["wc", "-l", "/data/text"], "20 /data/text\n"),
+        (&["grep", "-c", "echo", "/data/text"], "12\n"),
+        (&["sed", "-n", "s/^set -//p", "/data/text"], "eu\n"),
+        (&["awk", "BEGIN { print 6 * 7, length(\"bespoke\") }"], "42 7\n"),
+        (&["ls", "/data"], "text\n"),
+        (&["find", "/data", "-type", "f"], "/data/text\n"),
+        (&["expr", "6", "*", "7"], "42\n"),
+        (&["basename", "/a/b.c", ".c"], "b\n"),
+        (&["seq", "3"], "1\n2\n3\n"),
+        (&["uname", "-s"], "Linux\n"),
+        (&["id", "-u"], "0\n"),
+        (&["readlink", "-f", "/proc/self/exe"], "/bin/busybox\n"),
+        (&["sleep", "0.01"], ""),
+    ] {
+        expect(&scratch.boot(arguments), 0, out);
+    }
+    let run = scratch.boot(&["cat", "/missing"]);
+    expect(&run, 1, "cat: can't open '/missing': No such file or directory\n");
+}
+
+#[test]
+fn lua() {
+    let script = "local t = {} for i = 1, 1000 do t[i] = (i * 7919) % 1009 end table.sort(t) \
+                  local f = assert(io.open('/tmp/f', 'w')) f:write(table.concat(t, ' ')) f:close() \
+                  local n = 0 for _ in io.open('/tmp/f'):read('a'):gmatch('%d+') do n = n + 1 end \
+                  print(n, t[1], string.format('%5.2f', math.pi), select(2, pcall(error, 'caught'))) os.exit(4)";
+    expect(&installed("/usr/bin/lua5.4", &[]).boot(&["-e", script]), 4, "1000\t1\t 3.14\tcaught\n");
+}
+
+#[test]
+fn sqlite_shell() {
+    let sql = "create table t (id integer primary key, v text); \
+               with recursive n(i) as (select 1 union all select i + 1 from n where i < 500) insert into t (v) select 'v' || i from n; \
+               create index v on t (v); delete from t where id % 2 = 0; \
+               select count(*), min(v), max(id) from t; pragma integrity_check;";
+    let scratch = installed("/usr/bin/sqlite3", &[]);
+    expect(&scratch.boot(&["-batch", "-init", "/dev/null", "/tmp/db", sql]), 0, "250|v1|499\nok\n");
+}
+
+#[test]
+fn cpython() {
+    let python = "/usr/bin/python3";
+    let asked = Command::new(python)
+        .args(["-I", "-c", "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))"])
+        .output()
+        .expect("python3 runs");
+    let answer = String::from_utf8(asked.stdout).expect("UTF-8");
+    let (program, library) = answer.trim().split_once(' ').expect("two paths");
+    let scratch = installed(program, &[(library, library), ("/script.py", &source("script.py"))]);
+    assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
+    let run = run_in(scratch.path(), &["run", "app.img", "-m", "512M", "--", "-I", "-B", "/script.py"]);
+    let out = "{\"list\": [1, 2.5, null], \"name\": \"bespoke\"}\n['file2'] 1000\nthreads [0, 1, 2, 3, 4] 1000\nsqlite (100, 5050)\n\
+               hash ba86c3e52a81fe02 4100689278\nfork: Function not implemented\nthrough a pipe\n";
+    expect(&run, 9, out);
+}
