@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// An operating system cut to fit one program.
 #[derive(Parser, Debug)]
@@ -123,9 +123,35 @@ pub struct Run {
     /// Forward a port of this machine to one of the program
     #[arg(short = 'p', long = "port", value_name = "HOST:GUEST")]
     pub ports: Vec<String>,
+    /// The machine: microvm is the quickest to start, q35 a PC with PCI Express
+    #[arg(long, value_name = "MACHINE", value_enum, default_value = "microvm", hide_possible_values = true)]
+    pub machine: MachineName,
+    /// Who executes the program: auto, tcg (QEMU translates) or kvm
+    #[arg(long, value_name = "WHO", value_enum, default_value = "auto", hide_possible_values = true)]
+    pub accel: AccelName,
     /// Arguments for the program, instead of the config's
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
+}
+
+/// A machine that QEMU makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MachineName {
+    /// A machine of virtio-mmio devices and little else
+    Microvm,
+    /// A PC with PCI Express
+    Q35,
+}
+
+/// Who executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AccelName {
+    /// KVM where it was measured to be faster, QEMU's translator otherwise
+    Auto,
+    /// QEMU's translator
+    Tcg,
+    /// The processor
+    Kvm,
 }
 
 /// `bespoke check`.

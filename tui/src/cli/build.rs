@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bespoke_kernel::run::{self as machine, Options, Publish};
+use bespoke_kernel::run::{self as machine, Accel, Machine, Options, Publish};
 use serde_json::json;
 
-use super::args::{Build, Run};
+use super::args::{AccelName, Build, MachineName, Run};
 use super::{Done, Stop, load, print, print_json};
 use crate::backend;
 use crate::presets::Failure;
@@ -50,7 +50,19 @@ pub fn build(args: &Build) -> Done {
 
 /// `bespoke run`.
 pub fn run(args: &Run) -> Done {
-    let mut options = Options { args: args.args.clone(), ..Options::default() };
+    let mut options = Options {
+        args: args.args.clone(),
+        machine: match args.machine {
+            MachineName::Microvm => Machine::Microvm,
+            MachineName::Q35 => Machine::Q35,
+        },
+        accel: match args.accel {
+            AccelName::Auto => Accel::Auto,
+            AccelName::Tcg => Accel::Tcg,
+            AccelName::Kvm => Accel::Kvm,
+        },
+        ..Options::default()
+    };
     if let Some(memory) = &args.memory {
         options.memory = match text::parse_size(memory) {
             Some(bytes) if bytes >= 1 << 20 => bytes,
