@@ -34,3 +34,16 @@ fn go_stops_goroutines_that_never_yield() {
     );
     assert_eq!(run.status, 9);
 }
+
+#[test]
+fn clocks_and_timers_are_as_on_linux() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("timers.c", flavour, "", 0);
+    }
+    // Without the vDSO the calls say the same, but for its own line.
+    let program = program("timers.c", "musl");
+    let set = "\"debug.log\" = false\n\"abi.vdso\" = false\n";
+    let run = Scratch::for_program(&program, "everything", set).boot(&[]);
+    let bad: Vec<_> = run.out.lines().filter(|line| !line.ends_with(": ok")).collect();
+    assert_eq!(bad, ["vDSO: WRONG", "the end"], "{run:?}");
+}

@@ -22,4 +22,6 @@ pub mod system;
 pub mod terminal;
 pub mod tls;
 pub mod transfer;
+pub mod usage;
+pub mod vdso;
 pub mod write;

@@ -1,9 +1,10 @@
-//! `clock_gettime(2)`, `gettimeofday(2)`, `time(2)`.
+//! `clock_gettime(2)`, `gettimeofday(2)`, `time(2)`, and setting the time of day.
 
 use super::syscall::{Args, Handler};
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
+use crate::sched::thread;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::*;
 
@@ -12,6 +13,8 @@ crate::register!("syscall": Handler = {
     __NR_clock_getres => clock_getres,
     __NR_gettimeofday => gettimeofday,
     __NR_time => time,
+    __NR_clock_settime => clock_settime,
+    __NR_settimeofday => settimeofday,
 });
 
 // Seconds since 1970, from whatever keeps them.
@@ -28,8 +31,14 @@ fn ahead() -> u64 {
         let seconds = wall_clocks().first().map_or(0, |clock| (clock.item)());
         ahead = (seconds * SECOND).saturating_sub(tsc::now());
         AHEAD.store(ahead, Ordering::Relaxed);
+        tsc::tell_followers();
     }
     ahead
+}
+
+/// What the time of day is ahead of the monotonic clock, if that is known yet.
+pub fn known_ahead() -> Option<u64> {
+    Some(AHEAD.load(Ordering::Relaxed)).filter(|&ahead| ahead != u64::MAX)
 }
 
 /// Nanoseconds since 1970.
@@ -37,14 +46,43 @@ pub fn realtime() -> u64 {
     tsc::now() + ahead()
 }
 
-/// What a clock is ahead of the monotonic one, in nanoseconds. `None`: no such clock.
+/// What a clock is ahead of the monotonic one, in nanoseconds. `None`: no such clock, or one of processor time.
 pub fn offset(clock: u32) -> Option<u64> {
     match clock {
-        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI => Some(ahead()),
-        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME
-        // One program that never sleeps in the kernel's sense: its processor time is the machine's.
-        | CLOCK_PROCESS_CPUTIME_ID | CLOCK_THREAD_CPUTIME_ID => Some(0),
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_TAI | CLOCK_REALTIME_ALARM => Some(ahead()),
+        CLOCK_MONOTONIC
+        | CLOCK_MONOTONIC_RAW
+        | CLOCK_MONOTONIC_COARSE
+        | CLOCK_BOOTTIME
+        | CLOCK_BOOTTIME_ALARM => Some(0),
         _ => None,
+    }
+}
+
+/// Cycles that the thread or process of a clock of processor time has run: the fixed two, and those made of a number, as
+/// `clock_getcpuclockid(3)` does: the number inverted, then a bit for a thread's, then two bits for the kind.
+fn cycles(clock: u32) -> Option<u64> {
+    match clock {
+        CLOCK_PROCESS_CPUTIME_ID => Some(thread::all_cycles()),
+        CLOCK_THREAD_CPUTIME_ID => Some(thread::own_cycles()),
+        _ if (clock as i32) < 0 && clock & 3 != 3 => {
+            let number = !((clock as i32) >> 3) as u32;
+            match (clock & 4 != 0, number) {
+                (false, 0 | 1) => Some(thread::all_cycles()),
+                (true, 0) => Some(thread::own_cycles()),
+                (true, tid) => thread::find(tid).map(|thread| thread::cycles_of(&thread)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The time on a clock.
+pub fn now(clock: u32) -> Option<u64> {
+    match offset(clock) {
+        Some(offset) => Some(tsc::now() + offset),
+        None => cycles(clock).map(tsc::nanoseconds),
     }
 }
 
@@ -55,13 +93,13 @@ pub fn timespec(nanoseconds: u64) -> __kernel_timespec {
 
 fn clock_gettime(args: &Args) -> Result<u64> {
     let [clock, to, ..] = args.0;
-    let offset = offset(clock as u32).ok_or(Errno::EINVAL)?;
-    user::write(to, &timespec(tsc::now() + offset)).map(|()| 0)
+    let now = now(clock as u32).ok_or(Errno::EINVAL)?;
+    user::write(to, &timespec(now)).map(|()| 0)
 }
 
 fn clock_getres(args: &Args) -> Result<u64> {
     let [clock, to, ..] = args.0;
-    offset(clock as u32).ok_or(Errno::EINVAL)?;
+    now(clock as u32).ok_or(Errno::EINVAL)?;
     if to != 0 {
         user::write(to, &timespec(1))?;
     }
@@ -86,4 +124,29 @@ fn time(args: &Args) -> Result<u64> {
         user::write(args.0[0], &seconds)?;
     }
     Ok(seconds)
+}
+
+fn set(time: u64) {
+    AHEAD.store(time.saturating_sub(tsc::now()), Ordering::Relaxed);
+    tsc::tell_followers();
+}
+
+fn clock_settime(args: &Args) -> Result<u64> {
+    let [clock, time, ..] = args.0;
+    if clock as u32 != CLOCK_REALTIME {
+        return Err(Errno::EINVAL);
+    }
+    set(super::syscall::duration(&user::read(time)?)?);
+    Ok(0)
+}
+
+fn settimeofday(args: &Args) -> Result<u64> {
+    if args.0[0] != 0 {
+        let [seconds, micros]: [u64; 2] = user::read(args.0[0])?;
+        if micros >= 1_000_000 || (seconds as i64) < 0 {
+            return Err(Errno::EINVAL);
+        }
+        set(seconds.saturating_mul(SECOND).saturating_add(micros * 1000));
+    }
+    Ok(0)
 }

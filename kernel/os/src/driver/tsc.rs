@@ -9,6 +9,29 @@ static SCALE: AtomicU64 = AtomicU64::new(0);
 /// Counter at the first instruction that asked; time runs from there.
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
 
+// Told when the clock's rate, or what the time of day is ahead of it, has become known.
+crate::hook!(fn followers() -> "clock-ready": fn());
+
+/// Tells those who keep a copy of what is known of the clock.
+pub fn tell_followers() {
+    for follower in followers() {
+        (follower.item)();
+    }
+}
+
+/// Nanoseconds per cycle (a fixed-point fraction of 2^32, zero while nobody has asked for the time), and the counter at time zero.
+pub fn rate() -> (u64, u64) {
+    (SCALE.load(Ordering::Relaxed), ORIGIN.load(Ordering::Relaxed))
+}
+
+/// Cycles in nanoseconds.
+pub fn nanoseconds(cycles: u64) -> u64 {
+    if SCALE.load(Ordering::Relaxed) == 0 {
+        now();
+    }
+    ((u128::from(cycles) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
+}
+
 fn read() -> u64 {
     // SAFETY: every x86-64 processor has the counter.
     unsafe { _rdtsc() }
@@ -22,6 +45,7 @@ pub fn now() -> u64 {
         scale = ((1_000_000_000u128 << 32) / u128::from(hertz)) as u64;
         ORIGIN.store(read(), Ordering::Relaxed);
         SCALE.store(scale, Ordering::Relaxed);
+        tell_followers();
     }
     let cycles = read().wrapping_sub(ORIGIN.load(Ordering::Relaxed));
     ((u128::from(cycles) * u128::from(scale)) >> 32) as u64

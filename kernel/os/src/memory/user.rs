@@ -105,6 +105,7 @@ plain!(
     linux_raw_sys::general::iovec,
     linux_raw_sys::general::pollfd,
     linux_raw_sys::general::rlimit64,
+    linux_raw_sys::general::rusage,
     linux_raw_sys::general::stat,
     linux_raw_sys::general::statx,
     linux_raw_sys::system::new_utsname,

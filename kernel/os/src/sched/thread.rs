@@ -14,7 +14,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::arch::x86_64::_rdtsc;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, GsBase};
 
@@ -79,6 +79,8 @@ pub struct Thread {
 pub static PROCESS_SIGNALS: AtomicU64 = AtomicU64::new(0);
 /// The cycle counter when the running thread's turn began, or when it was last looked at.
 static TURN_BEGAN: AtomicU64 = AtomicU64::new(0);
+/// Nobody runs: the processor waits on the stack of the last who did.
+static IDLE: AtomicBool = AtomicBool::new(false);
 /// Cycles of threads that have ended.
 static PAST_CYCLES: AtomicU64 = AtomicU64::new(0);
 
@@ -269,14 +271,20 @@ fn charge(thread: &Thread) {
     // SAFETY: every x86-64 processor has the counter.
     let now = unsafe { _rdtsc() };
     let since = TURN_BEGAN.swap(now, Ordering::Relaxed);
-    thread.cycles.set(thread.cycles.get() + now.saturating_sub(since));
+    if !IDLE.load(Ordering::Relaxed) {
+        thread.cycles.set(thread.cycles.get() + now.saturating_sub(since));
+    }
 }
 
 /// Cycles that the current thread has run.
 pub fn own_cycles() -> u64 {
-    let this = current();
-    charge(&this);
-    this.cycles.get()
+    cycles_of(&current())
+}
+
+/// Cycles that a thread has run.
+pub fn cycles_of(thread: &Thread) -> u64 {
+    charge(&current());
+    thread.cycles.get()
 }
 
 /// Cycles that all threads have run.
@@ -346,14 +354,15 @@ fn next_ready() -> Rc<Thread> {
         return next;
     }
     charge(&current());
+    IDLE.store(true, Ordering::Relaxed);
     loop {
         let mut hope = false;
         for idle in idles() {
             hope |= (idle.item)();
         }
         if let Some(next) = take() {
-            // SAFETY: every x86-64 processor has the counter.
-            TURN_BEGAN.store(unsafe { _rdtsc() }, Ordering::Relaxed);
+            charge(&next);
+            IDLE.store(false, Ordering::Relaxed);
             return next;
         }
         if !hope {
