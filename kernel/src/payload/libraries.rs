@@ -247,6 +247,7 @@ mod tests {
             guest: "/bin".into(),
             needed: vec![],
             runpath: Some("/nowhere:$ORIGIN/../lib".into()),
+            must_have: true,
         };
         let search = Search { directories: GLIBC, configured: vec![] };
         let found = search.find("libown.so", &asking, &Builder::default()).unwrap();
