@@ -47,3 +47,20 @@ fn clocks_and_timers_are_as_on_linux() {
     let bad: Vec<_> = run.out.lines().filter(|line| !line.ends_with(": ok")).collect();
     assert_eq!(bad, ["vDSO: WRONG", "the end"], "{run:?}");
 }
+
+#[test]
+fn threads_and_locks_are_as_on_linux() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("threads.c", flavour, "", 0);
+    }
+    // Short turns find what long ones hide.
+    all_ok("threads.c", "glibc", "\"sched.policy.preemptive.slice\" = \"100us\"\n", 0);
+}
+
+#[test]
+fn without_turns_a_thread_that_waits_lets_others_run() {
+    let program = program("hello.rs", "rust");
+    let set = "\"debug.log\" = false\n\"sched.policy\" = \"cooperative\"\n";
+    let run = Scratch::for_program(&program, "everything", set).boot(&[]);
+    assert_eq!(run.status, 5, "{run:?}");
+}

@@ -1,6 +1,8 @@
 //! Linux' interface: how a program is loaded, and the families of system calls.
 pub mod attributes;
+pub mod children;
 pub mod clock;
+pub mod credentials;
 pub mod descriptors;
 pub mod directories;
 pub mod entropy;
@@ -12,6 +14,7 @@ pub mod links;
 pub mod modify;
 pub mod open;
 pub mod poll;
+pub mod prctl;
 pub mod process;
 pub mod random;
 pub mod read;

@@ -1,13 +1,16 @@
 //! Threads and time.
 pub mod affinity;
 pub mod clone;
+pub mod clone3;
 pub mod fpu;
 pub mod futex;
 pub mod itimer;
+pub mod membarrier;
 pub mod periodic;
 pub mod policy;
 pub mod posix_timer;
 pub mod post;
+pub mod priority;
 pub mod signal;
 pub mod signal_wait;
 pub mod sleep;

@@ -1,4 +1,4 @@
-//! `arch_prctl(2)`, `set_tid_address(2)`, `set_robust_list(2)`.
+//! `arch_prctl(2)`, `set_tid_address(2)`, `set_robust_list(2)`, `get_robust_list(2)`.
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
@@ -11,6 +11,7 @@ crate::register!("syscall": Handler = {
     __NR_arch_prctl => arch_prctl,
     __NR_set_tid_address => set_tid_address,
     __NR_set_robust_list => set_robust_list,
+    __NR_get_robust_list => get_robust_list,
 });
 
 // asm/prctl.h
@@ -38,7 +39,25 @@ fn set_tid_address(args: &Args) -> Result<u64> {
     Ok(u64::from(thread.tid))
 }
 
-/// Robust lists matter when a process dies and others live on; here the last thread's end is the machine's.
+/// Bytes of `struct robust_list_head`.
+const ROBUST_HEAD: u64 = 24;
+
+/// The list is walked when the thread ends, by `sched.futex`.
 fn set_robust_list(args: &Args) -> Result<u64> {
-    if args.0[1] == 24 { Ok(0) } else { Err(Errno::EINVAL) }
+    let [head, size, ..] = args.0;
+    if size != ROBUST_HEAD {
+        return Err(Errno::EINVAL);
+    }
+    thread::current().robust_list.set(head);
+    Ok(0)
+}
+
+fn get_robust_list(args: &Args) -> Result<u64> {
+    let [tid, head, size, ..] = args.0;
+    let thread = match tid as u32 {
+        0 => thread::current(),
+        tid => thread::find(tid).ok_or(Errno::ESRCH)?,
+    };
+    user::write(size, &ROBUST_HEAD)?;
+    user::write(head, &thread.robust_list.get()).map(|()| 0)
 }

@@ -1,5 +1,6 @@
 //! `sched_getaffinity(2)`, `sched_setaffinity(2)` and `getcpu(2)`: one CPU.
 
+use super::thread;
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
@@ -12,7 +13,8 @@ crate::register!("syscall": Handler = {
 });
 
 fn get(args: &Args) -> Result<u64> {
-    let [_, length, mask, ..] = args.0;
+    let [tid, length, mask, ..] = args.0;
+    known(tid)?;
     if length < 8 || length % 8 != 0 {
         return Err(Errno::EINVAL);
     }
@@ -20,7 +22,16 @@ fn get(args: &Args) -> Result<u64> {
     Ok(8)
 }
 
+/// ESRCH for threads that do not exist; zero is the caller.
+fn known(tid: u64) -> Result<()> {
+    if tid as u32 != 0 && thread::find(tid as u32).is_none() { Err(Errno::ESRCH) } else { Ok(()) }
+}
+
 fn set(args: &Args) -> Result<u64> {
+    known(args.0[0])?;
+    if args.0[1] == 0 {
+        return Err(Errno::EINVAL);
+    }
     let mask = user::read::<u8>(args.0[2])?;
     if mask & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL) }
 }

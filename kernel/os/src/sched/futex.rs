@@ -108,14 +108,84 @@ fn futex(args: &Args) -> Result<u64> {
             Ok(requeue(address, value, second, timeout as u32))
         }
         FUTEX_CMP_REQUEUE => Err(Errno::EAGAIN),
+        FUTEX_WAKE_OP => wake_op(address, value, second, timeout as u32, last as u32),
+        // Priority inheritance among them: one CPU has no need for it, and libraries ask before they rely on it.
         _ => Err(Errno::ENOSYS),
     }
 }
 
+/// Changes a second word, wakes waiters of the first, and of the second if what it held compares well (`FUTEX_WAKE_OP`).
+fn wake_op(address: u64, count: u32, second: u64, second_count: u32, what: u32) -> Result<u64> {
+    if !second.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    // Operation, comparison, and two signed arguments of 12 bits.
+    let operand = (what << 8) as i32 >> 20;
+    let compared = (what << 20) as i32 >> 20;
+    let operand = if what >> 28 & FUTEX_OP_OPARG_SHIFT != 0 { 1 << (operand & 31) } else { operand };
+    let old: i32 = user::read(second)?;
+    let new = match what >> 28 & 7 {
+        FUTEX_OP_SET => operand,
+        FUTEX_OP_ADD => old.wrapping_add(operand),
+        FUTEX_OP_OR => old | operand,
+        FUTEX_OP_ANDN => old & !operand,
+        FUTEX_OP_XOR => old ^ operand,
+        _ => return Err(Errno::ENOSYS),
+    };
+    let matches = match what >> 24 & 15 {
+        FUTEX_OP_CMP_EQ => old == compared,
+        FUTEX_OP_CMP_NE => old != compared,
+        FUTEX_OP_CMP_LT => old < compared,
+        FUTEX_OP_CMP_LE => old <= compared,
+        FUTEX_OP_CMP_GT => old > compared,
+        FUTEX_OP_CMP_GE => old >= compared,
+        _ => return Err(Errno::ENOSYS),
+    };
+    user::write(second, &new)?;
+    let mut woken = wake(address, count, u32::MAX);
+    if matches {
+        woken += wake(second, second_count, u32::MAX);
+    }
+    Ok(woken)
+}
+
 /// Tells whoever joins the thread (`CLONE_CHILD_CLEARTID`).
 fn exited(thread: &Thread) {
+    if thread.robust_list.get() != 0 {
+        // A list that cannot be read ends there, as on Linux.
+        let _ = release_robust(thread.robust_list.get(), thread.tid);
+    }
     let address = thread.clear_child_tid.get();
     if address != 0 && user::write(address, &0u32).is_ok() {
         wake(address, 1, u32::MAX);
     }
+}
+
+/// Marks the locks that a thread held at its end as their owner's death, and wakes a waiter of each (`get_robust_list(2)`).
+fn release_robust(head: u64, tid: u32) -> Result<()> {
+    let [first, offset, pending]: [u64; 3] = user::read(head)?;
+    let release = |entry: u64| -> Result<()> {
+        let address = (entry & !1).wrapping_add(offset);
+        let word: u32 = user::read(address)?;
+        if word & FUTEX_TID_MASK == tid {
+            user::write(address, &(word & FUTEX_WAITERS | FUTEX_OWNER_DIED))?;
+            if word & FUTEX_WAITERS != 0 {
+                wake(address, 1, u32::MAX);
+            }
+        }
+        Ok(())
+    };
+    let mut entry = first;
+    for _ in 0..ROBUST_LIST_LIMIT {
+        if entry & !1 == head {
+            break;
+        }
+        // The lock's memory may be gone once it is released.
+        let next = user::read(entry & !1)?;
+        if entry != pending {
+            release(entry)?;
+        }
+        entry = next;
+    }
+    if pending != 0 { release(pending) } else { Ok(()) }
 }
