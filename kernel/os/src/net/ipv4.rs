@@ -20,6 +20,9 @@ crate::register!("ip-output": fn(&IpAddr, usize, Fill) -> Result<()> = { 4 => ou
 crate::register!("ip-source": fn(&IpAddr) -> Result<IpAddr> = { 4 => source });
 crate::register!("ip-own": fn(&IpAddr) -> bool = { 4 => is_own });
 
+// Told of packets that nobody wanted.
+crate::hook!(fn undelivered() -> "undelivered": fn(&Packet));
+
 const ETHERNET_TYPE: u16 = 0x0800;
 const HEADER: usize = 20;
 
@@ -136,10 +139,15 @@ fn input(packet: &[u8], local: bool) {
         let packet = Packet {
             source: IpAddr::V4(source),
             destination: IpAddr::V4(destination),
+            protocol: header[9],
             whole,
             payload: &whole[header_length..],
             unicast,
         };
-        stack::deliver(header[9], &packet);
+        if !stack::deliver(&packet) && unicast {
+            for entry in undelivered() {
+                (entry.item)(&packet);
+            }
+        }
     }
 }

@@ -9,13 +9,15 @@ use crate::errno::{Errno, Result};
 use crate::sched::thread;
 use crate::sched::timer::{self, Expire};
 use alloc::rc::{Rc, Weak};
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A packet for this machine, without its IP header.
 pub struct Packet<'a> {
     pub source: IpAddr,
     pub destination: IpAddr,
+    /// Number of the transport protocol.
+    pub protocol: u8,
     /// With the IP header.
     pub whole: &'a [u8],
     pub payload: &'a [u8],
@@ -30,6 +32,8 @@ pub type Fill<'a> = &'a mut dyn FnMut(&mut [u8]);
 crate::hook!(fn protocols() -> "ip-protocol": fn(&Packet) -> bool);
 // Takes a packet of a version of IP, which is the key: from the wire, or from this machine itself.
 crate::hook!(fn inputs() -> "ip-input": fn(&[u8], bool));
+// Told that a packet did not arrive.
+crate::hook!(fn failures() -> "packet-failed": fn(&Failure));
 // Sends a packet of a version of IP.
 crate::hook!(fn outputs() -> "ip-output": fn(&IpAddr, usize, Fill) -> Result<()>);
 // The address that packets to another come from.
@@ -93,12 +97,28 @@ pub fn input(packet: &[u8], local: bool) {
 }
 
 /// Hands a packet to whoever serves its protocol. False: nobody does.
-pub fn deliver(protocol: u8, packet: &Packet) -> bool {
+pub fn deliver(packet: &Packet) -> bool {
     let mut served = false;
-    for entry in protocols().iter().filter(|entry| entry.key == u64::from(protocol)) {
+    for entry in protocols().iter().filter(|entry| entry.key == u64::from(packet.protocol)) {
         served |= (entry.item)(packet);
     }
     served
+}
+
+/// What a control message says of a packet that was sent from here.
+pub struct Failure {
+    /// Of the packet.
+    pub protocol: u8,
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    pub error: Errno,
+}
+
+/// A packet from here did not arrive.
+pub fn failed(failure: &Failure) {
+    for entry in failures() {
+        (entry.item)(failure);
+    }
 }
 
 /// Sends an IP packet of `length` bytes.

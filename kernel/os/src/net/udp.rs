@@ -1,0 +1,446 @@
+//! UDP (RFC 768), and its socket interface (`udp(7)`).
+
+use super::inet::{self, Ports};
+use super::socket::{self, AF_INET6, Call, Common, Protocol, Reply};
+use super::stack::{self, Packet};
+use crate::cell::KernelCell;
+use crate::errno::{Errno, Result};
+use crate::fs::file::Readiness;
+use crate::list;
+use crate::sched::wait::Queue;
+use alloc::collections::VecDeque;
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::net::{IpAddr, SocketAddr};
+use linux_raw_sys::net::*;
+
+const PROTOCOL: u8 = 17;
+const HEADER: usize = 8;
+/// What a datagram costs beyond its bytes.
+const OVERHEAD: usize = 256;
+
+crate::param! {
+    static RECEIVE_BUFFER: u64 = "receive-buffer"
+}
+
+crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
+crate::register!("inet-socket": fn(Common) -> Rc<dyn Protocol> = { PROTOCOL => create });
+crate::register!("packet-failed": fn(&stack::Failure) = { 17 => failed });
+
+struct Datagram {
+    from: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+struct Udp {
+    common: Common,
+    only_v6: Cell<bool>,
+    hops: Cell<u8>,
+    group_hops: Cell<u8>,
+    /// The claim on a port, and the address.
+    bound: Cell<Option<(u64, SocketAddr)>>,
+    peer: Cell<Option<SocketAddr>>,
+    inbox: RefCell<VecDeque<Datagram>>,
+    /// What the inbox holds, with its overhead.
+    held: Cell<usize>,
+    error: Cell<Option<Errno>>,
+    shut_read: Cell<bool>,
+    shut_write: Cell<bool>,
+    queue: Queue,
+}
+
+struct State {
+    sockets: Vec<Weak<Udp>>,
+    ports: Ports,
+}
+
+static STATE: KernelCell<State> = KernelCell::new(State { sockets: Vec::new(), ports: Ports::EMPTY });
+
+fn create(common: Common) -> Rc<dyn Protocol> {
+    let socket = Rc::new(Udp {
+        common,
+        only_v6: Cell::new(false),
+        hops: Cell::new(64),
+        group_hops: Cell::new(1),
+        bound: Cell::new(None),
+        peer: Cell::new(None),
+        inbox: RefCell::new(VecDeque::new()),
+        held: Cell::new(0),
+        error: Cell::new(None),
+        shut_read: Cell::new(false),
+        shut_write: Cell::new(false),
+        queue: Queue::new(),
+    });
+    // Without memory for the list nothing will arrive.
+    let _ = list::push(&mut STATE.borrow().sockets, Rc::downgrade(&socket));
+    socket
+}
+
+/// How well a socket fits what is sent to `to` from `from`; zero: not at all.
+fn fit(socket: &Udp, to: SocketAddr, from: SocketAddr) -> u32 {
+    let Some((_, own)) = socket.bound.get() else { return 0 };
+    if own.port() != to.port() || !inet::matches(own.ip(), to.ip(), socket.only_v6.get()) {
+        return 0;
+    }
+    let specific = u32::from(!own.ip().is_unspecified());
+    match socket.peer.get() {
+        Some(peer) if peer == from => 4 + specific,
+        Some(_) => 0,
+        None => 1 + specific,
+    }
+}
+
+/// The sockets that take a datagram: all of a group's, or the one that fits best; of equals, by the sender's port.
+fn takers(to: SocketAddr, from: SocketAddr, unicast: bool) -> Vec<Rc<Udp>> {
+    let mut best = 0;
+    let mut takers = Vec::new();
+    for socket in STATE.borrow().sockets.iter().filter_map(Weak::upgrade) {
+        let rank = fit(&socket, to, from);
+        // To a group or to everybody, being bound to the group's address or to any is the same.
+        let rank = if unicast { rank } else { rank.min(1) };
+        if rank > best {
+            best = rank;
+            takers.clear();
+        }
+        if rank > 0 && rank == best {
+            let _ = list::push(&mut takers, socket);
+        }
+    }
+    if unicast && takers.len() > 1 {
+        let index = usize::from(from.port()) % takers.len();
+        takers.swap(0, index);
+        takers.truncate(1);
+    }
+    takers
+}
+
+fn receive(packet: &Packet) -> bool {
+    let bytes = packet.payload;
+    let Some((header, _)) = bytes.split_first_chunk::<HEADER>() else { return true };
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    if length < HEADER || length > bytes.len() {
+        return true;
+    }
+    let bytes = &bytes[..length];
+    if header[6..8] != [0, 0] {
+        let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, length);
+        if stack::sum(&[&pseudo.to_be_bytes(), bytes]) != 0xffff {
+            return true;
+        }
+    } else if packet.source.is_ipv6() {
+        return true; // RFC 8200, section 8.1
+    }
+    let from = SocketAddr::new(packet.source, u16::from_be_bytes([header[0], header[1]]));
+    let to = SocketAddr::new(packet.destination, u16::from_be_bytes([header[2], header[3]]));
+    let takers = takers(to, from, packet.unicast);
+    for socket in &takers {
+        socket.take(from, &bytes[HEADER..]);
+    }
+    !takers.is_empty()
+}
+
+fn failed(failure: &stack::Failure) {
+    if failure.protocol != PROTOCOL {
+        return;
+    }
+    // Only those that talk to one peer are told (`udp(7)`).
+    let found = takers(failure.source, failure.destination, true);
+    for socket in found.iter().filter(|socket| socket.peer.get() == Some(failure.destination)) {
+        socket.error.set(Some(failure.error));
+        socket.queue.wake_all();
+    }
+}
+
+impl Udp {
+    fn room(&self) -> usize {
+        match self.common.receive_buffer.get() {
+            0 => RECEIVE_BUFFER.get() as usize,
+            wanted => wanted,
+        }
+    }
+
+    fn take(&self, from: SocketAddr, bytes: &[u8]) {
+        let held = self.held.get() + bytes.len() + OVERHEAD;
+        let mut copy = Vec::new();
+        if held > self.room() && self.held.get() > 0
+            || self.shut_read.get()
+            || copy.try_reserve_exact(bytes.len()).is_err()
+            || self.inbox.borrow_mut().try_reserve(1).is_err()
+        {
+            return;
+        }
+        copy.extend_from_slice(bytes);
+        self.held.set(held);
+        self.inbox.borrow_mut().push_back(Datagram { from, bytes: copy });
+        self.queue.wake_all();
+    }
+
+    fn claim(&self, address: SocketAddr) -> Result<()> {
+        let claim = STATE.borrow().ports.claim(address, &self.common, self.only_v6.get())?;
+        self.bound.set(Some(claim));
+        Ok(())
+    }
+
+    fn release(&self) {
+        if let Some((id, _)) = self.bound.take() {
+            STATE.borrow().ports.release(id);
+        }
+    }
+
+    /// The own port, claimed now if there is none.
+    fn port(&self) -> Result<u16> {
+        if self.bound.get().is_none() {
+            self.claim(SocketAddr::new(inet::unspecified(self.common.family), 0))?;
+        }
+        self.bound.get().map(|(_, address)| address.port()).ok_or(Errno::EAGAIN)
+    }
+
+    /// The address that datagrams to another come from.
+    fn source(&self, to: &IpAddr) -> Result<IpAddr> {
+        match self.bound.get() {
+            Some((_, own)) if !own.ip().is_unspecified() && !own.ip().is_multicast() => Ok(own.ip()),
+            _ => stack::source_for(to),
+        }
+    }
+
+    fn failure(&self) -> Result<()> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Protocol for Udp {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    fn bind(&self, name: &[u8]) -> Result<()> {
+        let address = inet::parse(self.common.family, name)?;
+        if self.bound.get().is_some() {
+            return Err(Errno::EINVAL);
+        }
+        self.claim(address)
+    }
+
+    fn connect(&self, name: &[u8], _: bool) -> Result<()> {
+        if name.len() >= 2 && name[..2] == [0, 0] {
+            // AF_UNSPEC: no peer any more.
+            self.peer.set(None);
+            return Ok(());
+        }
+        let mut peer = inet::parse(self.common.family, name)?;
+        if peer.ip().is_unspecified() {
+            peer.set_ip(IpAddr::from([127, 0, 0, 1]));
+        }
+        let source = self.source(&peer.ip())?;
+        self.port()?;
+        // Its own address is known from here on.
+        if let Some((id, own)) = self.bound.get()
+            && own.ip().is_unspecified()
+        {
+            self.bound.set(Some((id, SocketAddr::new(source, own.port()))));
+        }
+        self.peer.set(Some(peer));
+        Ok(())
+    }
+
+    fn send(&self, call: &Call, to: Option<&[u8]>, _: &[u8]) -> Result<usize> {
+        if call.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.shut_write.get() {
+            return Err(Errno::EPIPE);
+        }
+        self.failure()?;
+        let mut to = match to {
+            Some(name) => inet::parse(self.common.family, name)?,
+            None => self.peer.get().ok_or(Errno::EDESTADDRREQ)?,
+        };
+        if to.port() == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if to.ip().is_unspecified() {
+            to.set_ip(IpAddr::from([127, 0, 0, 1]));
+        }
+        if matches!(to.ip(), IpAddr::V4(ip) if ip.is_broadcast()) && !self.common.broadcast.get() {
+            return Err(Errno::EACCES);
+        }
+        let port = self.port()?;
+        let source = self.source(&to.ip())?;
+        let length = call.length();
+        let whole = stack::header_length(&to.ip()) + HEADER + length;
+        if length > 65_507 || whole > stack::mtu() && !stack::is_own(&to.ip()) {
+            return Err(Errno::EMSGSIZE);
+        }
+        // Copied first: the program's memory may fault, and a frame is not to be half full.
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
+        bytes.resize(length, 0);
+        call.read(0, &mut bytes)?;
+        let hops = if to.ip().is_multicast() { self.group_hops.get() } else { self.hops.get() };
+        stack::send(&to.ip(), whole, &mut |packet| {
+            let at = stack::write_header(packet, &source, &to.ip(), PROTOCOL, hops, HEADER + bytes.len());
+            let packet = &mut packet[at..];
+            packet[..2].copy_from_slice(&port.to_be_bytes());
+            packet[2..4].copy_from_slice(&to.port().to_be_bytes());
+            packet[4..6].copy_from_slice(&((HEADER + bytes.len()) as u16).to_be_bytes());
+            packet[6..8].copy_from_slice(&[0, 0]);
+            packet[8..].copy_from_slice(&bytes);
+            let pseudo = stack::pseudo_sum(&source, &to.ip(), PROTOCOL, packet.len());
+            // Zero would say that there is no checksum.
+            let checksum = match !stack::sum(&[&pseudo.to_be_bytes(), packet]) {
+                0 => 0xffff,
+                checksum => checksum,
+            };
+            packet[6..8].copy_from_slice(&checksum.to_be_bytes());
+        })?;
+        stack::run();
+        Ok(length)
+    }
+
+    fn receive(&self, call: &Call, reply: &mut Reply) -> Result<usize> {
+        if call.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
+            return Err(if call.flags & MSG_OOB != 0 { Errno::EOPNOTSUPP } else { Errno::EAGAIN });
+        }
+        let started = socket::now();
+        let datagram = loop {
+            self.failure()?;
+            if let Some(datagram) = self.inbox.borrow_mut().pop_front() {
+                break datagram;
+            }
+            if self.shut_read.get() {
+                return Ok(0);
+            }
+            if call.nonblocking {
+                return Err(Errno::EAGAIN);
+            }
+            socket::wait(&self.queue, self.common.receive_timeout.get(), started)?;
+        };
+        let length = datagram.bytes.len();
+        let taken = length.min(call.length());
+        let copied = call.write(0, &datagram.bytes[..taken]);
+        if reply.wants_name {
+            reply.name = inet::format(self.common.family, datagram.from);
+        }
+        if taken < length {
+            reply.flags |= MSG_TRUNC;
+        }
+        if call.flags & MSG_PEEK != 0 {
+            self.inbox.borrow_mut().push_front(datagram);
+        } else {
+            self.held.set(self.held.get().saturating_sub(length + OVERHEAD));
+        }
+        copied?;
+        Ok(if call.flags & MSG_TRUNC != 0 { length } else { taken })
+    }
+
+    fn shutdown(&self, how: u32) -> Result<()> {
+        if self.peer.get().is_none() {
+            return Err(Errno::ENOTCONN);
+        }
+        if how != SHUT_WR {
+            self.shut_read.set(true);
+        }
+        if how != SHUT_RD {
+            self.shut_write.set(true);
+        }
+        self.queue.wake_all();
+        Ok(())
+    }
+
+    fn name(&self) -> Result<Vec<u8>> {
+        let none = SocketAddr::new(inet::unspecified(self.common.family), 0);
+        Ok(inet::format(self.common.family, self.bound.get().map_or(none, |(_, address)| address)))
+    }
+
+    fn peer(&self) -> Result<Vec<u8>> {
+        Ok(inet::format(self.common.family, self.peer.get().ok_or(Errno::ENOTCONN)?))
+    }
+
+    fn readiness(&self) -> Readiness {
+        let mut ready = Readiness::WRITE;
+        let failed = self.error.get().is_some();
+        ready.set(Readiness::ERROR, failed);
+        ready.set(Readiness::READ, failed || self.shut_read.get() || !self.inbox.borrow().is_empty());
+        ready.set(Readiness::PEER_SHUT, self.shut_read.get());
+        ready.set(Readiness::HANG_UP, self.shut_read.get() && self.shut_write.get());
+        ready
+    }
+
+    fn take_error(&self) -> Option<Errno> {
+        self.error.take()
+    }
+
+    fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
+        let byte = || match (value.len(), value.first()) {
+            (1..4, Some(&byte)) => Ok(u32::from(byte)),
+            _ => socket::number(value),
+        };
+        match (level, name) {
+            (inet::SOL_IP, IP_TTL) | (inet::SOL_IPV6, IPV6_UNICAST_HOPS) => match byte()? {
+                hops @ 1..=255 => self.hops.set(hops as u8),
+                u32::MAX => self.hops.set(64),
+                _ => return Err(Errno::EINVAL),
+            },
+            (inet::SOL_IP, IP_MULTICAST_TTL) | (inet::SOL_IPV6, IPV6_MULTICAST_HOPS) => {
+                self.group_hops.set(byte()?.min(255) as u8);
+            }
+            (inet::SOL_IPV6, IPV6_V6ONLY) if self.common.family == AF_INET6 => {
+                if self.bound.get().is_some() {
+                    return Err(Errno::EINVAL);
+                }
+                self.only_v6.set(byte()? != 0);
+            }
+            // Every group's datagrams arrive; being bound to the port is what counts.
+            (
+                inet::SOL_IP,
+                IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP | IP_MULTICAST_IF | IP_MULTICAST_LOOP
+                | IP_MULTICAST_ALL,
+            ) => {}
+            (
+                inet::SOL_IPV6,
+                IPV6_ADD_MEMBERSHIP | IPV6_DROP_MEMBERSHIP | IPV6_MULTICAST_IF | IPV6_MULTICAST_LOOP,
+            ) => {}
+            (level, name) if inet::is_ip_hint(level, name) => {}
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
+    }
+
+    fn option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
+        let number = match (level, name) {
+            (inet::SOL_IP, IP_TTL) | (inet::SOL_IPV6, IPV6_UNICAST_HOPS) => u32::from(self.hops.get()),
+            (inet::SOL_IP, IP_MULTICAST_TTL) | (inet::SOL_IPV6, IPV6_MULTICAST_HOPS) => {
+                u32::from(self.group_hops.get())
+            }
+            (inet::SOL_IPV6, IPV6_V6ONLY) => u32::from(self.only_v6.get()),
+            (level, name) if inet::is_ip_hint(level, name) => 0,
+            _ => return Err(Errno::ENOPROTOOPT),
+        };
+        Ok(number.to_le_bytes().to_vec())
+    }
+
+    /// `FIONREAD` is the size of the next datagram.
+    fn pending(&self) -> (usize, usize) {
+        (self.inbox.borrow().front().map_or(0, |datagram| datagram.bytes.len()), 0)
+    }
+
+    fn buffers(&self) -> (usize, usize) {
+        let send = self.common.send_buffer.get();
+        (self.room(), if send != 0 { send } else { 212_992 })
+    }
+}
+
+impl Drop for Udp {
+    fn drop(&mut self) {
+        self.release();
+        STATE.borrow().sockets.retain(|socket| socket.strong_count() > 0);
+    }
+}
