@@ -53,7 +53,7 @@ fn unpack(rights: Vec<Rc<Description>>, room: usize, close_on_exec: bool, contro
         control.extend(SOL_SOCKET.to_le_bytes());
         control.extend(SCM_RIGHTS.to_le_bytes());
         control.extend(fds.iter().flat_map(|fd| fd.to_le_bytes()));
-        while control.len() % 8 != 0 && control.len() < room {
+        while !control.len().is_multiple_of(8) && control.len() < room {
             control.extend([0]);
         }
     }

@@ -368,6 +368,9 @@ impl Engine {
         if before.0 == Phase::SynReceived && matches!(after.0, Phase::Established | Phase::CloseWait) {
             wakes.listener = established(connection);
         }
+        if before.0 == Phase::SynSent && after.0 == Phase::Established {
+            connection.doom.set(NEVER);
+        }
         if after.0 != before.0
             || after.1 > before.1
             || (room && after.2 < before.2 && connection.starved.take())
@@ -775,9 +778,4 @@ pub fn connect(
     // Answered at once, by this very machine.
     stack::run();
     Ok(connection)
-}
-
-/// A connection is made by this side: nothing threatens it any more.
-pub fn settle(connection: &Connection) {
-    connection.doom.set(NEVER);
 }

@@ -286,7 +286,6 @@ impl Protocol for Tcp {
                     Err(Errno::EAGAIN) => self.finish(&connection),
                     other => {
                         self.connecting.set(false);
-                        engine::settle(&connection);
                         other
                     }
                 };
@@ -325,7 +324,6 @@ impl Protocol for Tcp {
             Err(Errno::EAGAIN) => self.finish(&connection),
             Ok(()) => {
                 self.connecting.set(false);
-                engine::settle(&connection);
                 Ok(())
             }
             other => {
@@ -524,12 +522,7 @@ impl Protocol for Tcp {
     }
 
     fn take_error(&self) -> Option<Errno> {
-        let connection = self.connection()?;
-        if self.connecting.get() && !matches!(connection.phase(), Phase::SynSent | Phase::SynReceived) {
-            self.connecting.set(false);
-            engine::settle(&connection);
-        }
-        connection.error.take()
+        self.connection()?.error.take()
     }
 
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
@@ -645,7 +638,7 @@ impl Tcp {
             Err(Errno::EINTR) => return result,
             Err(Errno::EAGAIN) => return Err(Errno::EINPROGRESS),
             Err(_) => *self.state.borrow_mut() = State::Idle,
-            Ok(()) => engine::settle(connection),
+            Ok(()) => {}
         }
         self.connecting.set(false);
         result
