@@ -319,19 +319,8 @@ impl Protocol for Tcp {
         let connection = engine::connect(key, self.queue.clone(), sizes, |machine| self.set_up(machine))?;
         *self.state.borrow_mut() = State::Connected(connection.clone());
         self.connecting.set(true);
-        match self.made(&connection, true) {
-            Err(Errno::EAGAIN) if nonblocking => Err(Errno::EINPROGRESS),
-            Err(Errno::EAGAIN) => self.finish(&connection),
-            Ok(()) => {
-                self.connecting.set(false);
-                Ok(())
-            }
-            other => {
-                self.connecting.set(false);
-                *self.state.borrow_mut() = State::Idle;
-                other
-            }
-        }
+        // As on Linux also when the answer is there already.
+        if nonblocking { Err(Errno::EINPROGRESS) } else { self.finish(&connection) }
     }
 
     fn send(&self, call: &Call, to: Option<&[u8]>, _: &[u8]) -> Result<usize> {
