@@ -1,0 +1,88 @@
+/* Echoes what comes to port 7, for any number of peers at once. "memory" is answered with the free memory in KiB, "quit" ends it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+enum { ROOM = 65536 };
+
+struct peer {
+    int fd;
+    size_t start, end;
+    char bytes[ROOM];
+};
+
+static int poller;
+
+static void watch(struct peer *peer, int operation) {
+    struct epoll_event event = {peer->start < peer->end ? EPOLLOUT : EPOLLIN, {.ptr = peer}};
+    epoll_ctl(poller, operation, peer->fd, &event);
+}
+
+static void leave(struct peer *peer) {
+    close(peer->fd);
+    free(peer);
+}
+
+static void serve(struct peer *peer) {
+    if (peer->start == peer->end) {
+        ssize_t got = read(peer->fd, peer->bytes, ROOM);
+        if (got <= 0) {
+            leave(peer);
+            return;
+        }
+        peer->start = 0;
+        peer->end = got;
+        if (got == 4 && !memcmp(peer->bytes, "quit", 4))
+            exit(5);
+        if (got == 6 && !memcmp(peer->bytes, "memory", 6)) {
+            struct sysinfo info;
+            sysinfo(&info);
+            peer->end = sprintf(peer->bytes, "%lu", info.freeram * info.mem_unit / 1024);
+        }
+    }
+    ssize_t sent = write(peer->fd, peer->bytes + peer->start, peer->end - peer->start);
+    if (sent < 0 && errno != EAGAIN) {
+        leave(peer);
+        return;
+    }
+    if (sent > 0)
+        peer->start += sent;
+    watch(peer, EPOLL_CTL_MOD);
+}
+
+int main(void) {
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(7)};
+    if (bind(server, (struct sockaddr *)&address, sizeof address) != 0 || listen(server, 1024) != 0) {
+        perror("listen");
+        return 1;
+    }
+    poller = epoll_create1(0);
+    struct epoll_event event = {EPOLLIN, {.ptr = NULL}}, events[64];
+    epoll_ctl(poller, EPOLL_CTL_ADD, server, &event);
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
+        int count = epoll_wait(poller, events, 64, -1);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.ptr) {
+                serve(events[i].data.ptr);
+                continue;
+            }
+            int fd;
+            while ((fd = accept4(server, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+                struct peer *peer = malloc(sizeof *peer);
+                peer->fd = fd;
+                peer->start = peer->end = 0;
+                watch(peer, EPOLL_CTL_ADD);
+            }
+        }
+    }
+}
