@@ -64,3 +64,11 @@ fn without_turns_a_thread_that_waits_lets_others_run() {
     let run = Scratch::for_program(&program, "everything", set).boot(&[]);
     assert_eq!(run.status, 5, "{run:?}");
 }
+
+#[test]
+fn mappings_are_as_on_linux() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("memory.c", flavour, "", 0);
+    }
+    all_ok("memory.c", "musl", "\"memory.overcommit\" = \"strict\"\n", 0);
+}

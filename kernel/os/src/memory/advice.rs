@@ -15,10 +15,17 @@ fn madvise(args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     match advice as u32 {
-        MADV_DONTNEED | MADV_FREE if length > 0 => space::discard(address, length)?,
-        MADV_DONTNEED | MADV_FREE | MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED
-        | MADV_HUGEPAGE | MADV_NOHUGEPAGE | MADV_MERGEABLE | MADV_UNMERGEABLE | MADV_DONTDUMP
-        | MADV_DODUMP | MADV_COLD | MADV_PAGEOUT | MADV_DONTFORK | MADV_DOFORK => {}
+        MADV_DONTNEED | MADV_FREE | MADV_DONTNEED_LOCKED if length > 0 => space::discard(address, length)?,
+        MADV_POPULATE_READ | MADV_POPULATE_WRITE => {
+            if !space::is_mapped_throughout(address, length) {
+                return Err(Errno::ENOMEM);
+            }
+            space::populate(address, length);
+        }
+        MADV_WIPEONFORK | MADV_KEEPONFORK => {}
+        MADV_DONTNEED | MADV_FREE | MADV_DONTNEED_LOCKED | MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL
+        | MADV_WILLNEED | MADV_HUGEPAGE | MADV_NOHUGEPAGE | MADV_MERGEABLE | MADV_UNMERGEABLE
+        | MADV_DONTDUMP | MADV_DODUMP | MADV_COLD | MADV_PAGEOUT | MADV_DONTFORK | MADV_DOFORK => {}
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

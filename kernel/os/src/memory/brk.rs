@@ -1,5 +1,6 @@
 //! `brk(2)`.
 
+use super::overcommit;
 use super::paging::PAGE;
 use super::space::{self, Backing, Rights};
 use crate::abi::syscall::{Args, Handler};
@@ -30,6 +31,7 @@ fn brk(args: &Args) -> Result<u64> {
     };
     let moved = if new > old {
         space::is_free(old, new - old)
+            && overcommit::allows(new - old, true)
             && space::map(old, new - old, Rights::READ | Rights::WRITE, Backing::Zeroes).is_ok()
     } else {
         new == old || space::unmap(new, old - new).is_ok()

@@ -100,6 +100,12 @@ pub fn allocate() -> Option<u64> {
     FRAMES.borrow().take_one()
 }
 
+/// A frame for the program: some are kept back, so that the kernel can go on serving calls when the program has taken the rest.
+pub fn allocate_for_program() -> Option<u64> {
+    let (available, total) = counts();
+    if available > (total / 64).clamp(16, 1024) { allocate() } else { None }
+}
+
 /// Physical address of a frame of zeroes.
 pub fn allocate_zeroed() -> Option<u64> {
     let frame = allocate()?;

@@ -1,11 +1,13 @@
 //! `mmap(2)` and `munmap(2)`.
 
+use super::overcommit;
 use super::paging::{PAGE, USER_END};
 use super::space::{self, Backing, Rights};
 use crate::abi::process;
 use crate::abi::syscall::{Args, Handler};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
+use crate::fs::file::Description;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = { __NR_mmap => mmap, __NR_munmap => munmap });
@@ -25,14 +27,33 @@ fn mmap(args: &Args) -> Result<u64> {
     let length =
         length.checked_next_multiple_of(PAGE).filter(|&length| length < USER_END).ok_or(Errno::ENOMEM)?;
     let rights = Rights::from_bits_truncate(protection as u32);
+    if !matches!(flags & MAP_TYPE, MAP_PRIVATE | MAP_SHARED | MAP_SHARED_VALIDATE) {
+        return Err(Errno::EINVAL);
+    }
+    // A file that is not of the image: its contents are copied to the mapping.
+    let mut copied = None;
     let backing = if flags & MAP_ANONYMOUS != 0 {
         Backing::Zeroes
     } else {
         let file = crate::fs::file::get(fd)?;
-        let data = file.image_data().ok_or(Errno::ENODEV)?;
-        if flags & MAP_TYPE != MAP_PRIVATE && rights.contains(Rights::WRITE) {
+        if file.flags.get() & O_ACCMODE == O_WRONLY {
             return Err(Errno::EACCES);
         }
+        let shared = flags & MAP_TYPE != MAP_PRIVATE;
+        if shared && rights.contains(Rights::WRITE) && file.flags.get() & O_ACCMODE == O_RDONLY {
+            return Err(Errno::EACCES);
+        }
+        let data = match file.image_data() {
+            Some(data) => data,
+            // What is written to a copy would not reach the file.
+            None if !file.is_seekable() || shared && rights.contains(Rights::WRITE) => {
+                return Err(Errno::ENODEV);
+            }
+            None => {
+                copied = Some(file);
+                &[]
+            }
+        };
         match data.len().checked_sub(offset as usize) {
             Some(bytes) if bytes > 0 => Backing::Image {
                 start: crate::fs::packed::physical(data) + offset,
@@ -41,12 +62,16 @@ fn mmap(args: &Args) -> Result<u64> {
             _ => Backing::Zeroes,
         }
     };
-    if !matches!(flags & MAP_TYPE, MAP_PRIVATE | MAP_SHARED | MAP_SHARED_VALIDATE) {
-        return Err(Errno::EINVAL);
+    let reserves = rights.contains(Rights::WRITE) && flags & MAP_NORESERVE == 0;
+    if rights.contains(Rights::WRITE) && !overcommit::allows(length, reserves) {
+        return Err(Errno::ENOMEM);
     }
     let address = if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
         if !hint.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
+        }
+        if hint.checked_add(length).is_none_or(|end| end > USER_END) {
+            return Err(Errno::ENOMEM);
         }
         if flags & MAP_FIXED_NOREPLACE != 0 && !space::is_free(hint, length) {
             return Err(Errno::EEXIST);
@@ -57,11 +82,39 @@ fn mmap(args: &Args) -> Result<u64> {
         let wished = hint != 0
             && hint.checked_add(length).is_some_and(|end| end <= TOP)
             && space::is_free(hint, length);
-        let top = TOP - *MMAP_SHIFT.borrow().get_or_insert_with(|| process::random_offset(20));
-        if wished { hint } else { space::find_gap(length, top).ok_or(Errno::ENOMEM)? }
+        if wished { hint } else { find(length)? }
     };
+    if let Some(file) = copied {
+        space::map(address, length, Rights::READ | Rights::WRITE, backing)?;
+        if let Err(error) = copy(&file, offset, address, length) {
+            return space::unmap(address, length).and(Err(error));
+        }
+        space::protect(address, length, rights)?;
+        return Ok(address);
+    }
     space::map(address, length, rights, backing)?;
+    if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && flags & MAP_NONBLOCK == 0 {
+        space::populate(address, length);
+    }
     Ok(address)
+}
+
+/// Reads a file from `offset` on into a mapping, as far as it goes.
+fn copy(file: &Description, offset: u64, to: u64, length: u64) -> Result<()> {
+    let mut done = 0;
+    while done < length {
+        match file.read(to + done, (length - done) as usize, file.access(offset + done))? {
+            0 => break,
+            read => done += read as u64,
+        }
+    }
+    Ok(())
+}
+
+/// An address for a mapping that may lie anywhere.
+pub fn find(length: u64) -> Result<u64> {
+    let top = TOP - *MMAP_SHIFT.borrow().get_or_insert_with(|| process::random_offset(20));
+    space::find_gap(length, top).ok_or(Errno::ENOMEM)
 }
 
 fn munmap(args: &Args) -> Result<u64> {

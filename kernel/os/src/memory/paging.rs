@@ -181,6 +181,82 @@ pub fn update(start: u64, end: u64, mut change: impl FnMut(Entry) -> Option<Entr
     }
 }
 
+/// Frees the tables of the lower half that map `start` to `end` and lie wholly in a gap, where no page is.
+pub fn prune(start: u64, end: u64, gap: core::ops::Range<u64>) {
+    if prune_table(pvh::root_table(), 4, 0, start, end, &gap) {
+        // Also drops what the processor remembers of the tables themselves (SDM vol. 3A, section 5.10.4.1).
+        flush(start);
+    }
+}
+
+fn prune_table(frame: u64, level: u32, base: u64, start: u64, end: u64, gap: &core::ops::Range<u64>) -> bool {
+    let span = PAGE << (9 * (level - 1));
+    let mut pruned = false;
+    let first = start.max(base) & !(span - 1);
+    let last = end.min(base.saturating_add(span * ENTRIES)).min(USER_END);
+    for address in (first..last).step_by(span as usize) {
+        // SAFETY: a live table of the lower half; nothing else holds a reference into it.
+        let slot = unsafe { &mut (*table(frame))[index(address, level)] };
+        if !slot.is_present() {
+            continue;
+        }
+        if gap.start <= address && address + span <= gap.end {
+            free_tables(slot.frame(), level - 1);
+            *slot = Entry(0);
+            pruned = true;
+        } else if level > 2 {
+            pruned |= prune_table(slot.frame(), level - 1, address, start, end, gap);
+        }
+    }
+    pruned
+}
+
+/// Frees a table without pages, and the tables below it.
+fn free_tables(frame: u64, level: u32) {
+    if level > 1 {
+        for index in 0..ENTRIES as usize {
+            // SAFETY: a table that is no longer reachable for the processor's walks.
+            let slot = unsafe { (*table(frame))[index] };
+            if slot.is_present() {
+                free_tables(slot.frame(), level - 1);
+            }
+        }
+    }
+    frames::free(frame);
+}
+
+/// Takes the frame of a page away from it, if it has one.
+pub fn take(address: u64) -> Option<Entry> {
+    let slot = entry(address, 1, false)?;
+    // SAFETY: a live slot.
+    let old = unsafe { core::mem::replace(&mut *slot, Entry(0)) };
+    flush(address);
+    Some(old).filter(|old| old.is_used())
+}
+
+/// The next page at or above `start` that has a frame.
+pub fn next_used(start: u64, end: u64) -> Option<u64> {
+    let mut address = start;
+    while address < end {
+        let mut level = 4;
+        loop {
+            match entry(address, level, false) {
+                // SAFETY: a live slot.
+                Some(slot) if unsafe { (*slot).is_used() } => {
+                    if level == 1 {
+                        return Some(address);
+                    }
+                    level -= 1;
+                }
+                _ => break,
+            }
+        }
+        let span = PAGE << (9 * (level - 1));
+        address = (address & !(span - 1)) + span;
+    }
+    None
+}
+
 pub fn flush(address: u64) {
     x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
 }

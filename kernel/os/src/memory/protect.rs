@@ -1,5 +1,6 @@
 //! `mprotect(2)`.
 
+use super::overcommit;
 use super::paging::PAGE;
 use super::space::{self, Rights};
 use crate::abi::syscall::{Args, Handler};
@@ -16,6 +17,10 @@ fn mprotect(args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     if length > 0 {
+        let has = space::rights(address, length).is_some_and(|rights| rights.contains(Rights::WRITE));
+        if rights.contains(Rights::WRITE) && !has && !overcommit::allows(length, true) {
+            return Err(Errno::ENOMEM);
+        }
         space::protect(address, length, rights)?;
     }
     Ok(0)

@@ -113,10 +113,24 @@ fn drop_pages(start: u64, end: u64) {
     });
 }
 
+/// Makes sure that the list of areas has room for what one change may add.
+fn make_room(areas: &mut Vec<Area>) -> Result<()> {
+    areas.try_reserve(3).map_err(|_| Errno::ENOMEM)
+}
+
+/// Frees page tables that have become useless between two addresses.
+fn prune(areas: &[Area], start: u64, end: u64) {
+    let index = position(areas, start);
+    let below = index.checked_sub(1).map_or(0, |index| areas[index].end);
+    let above = areas.get(index).map_or(USER_END, |area| area.start);
+    paging::prune(start, end, below..above);
+}
+
 /// Maps an area in place of whatever was there. Addresses are page-aligned.
 pub fn map(start: u64, length: u64, rights: Rights, backing: Backing) -> Result<()> {
     let end = start.checked_add(length).filter(|&end| end <= USER_END && length > 0).ok_or(Errno::ENOMEM)?;
     let mut areas = AREAS.borrow();
+    make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
     if !range.is_empty() {
         drop_pages(start, end);
@@ -131,12 +145,99 @@ pub fn map(start: u64, length: u64, rights: Rights, backing: Backing) -> Result<
 pub fn unmap(start: u64, length: u64) -> Result<()> {
     let end = start.checked_add(length).filter(|&end| end <= USER_END && length > 0).ok_or(Errno::EINVAL)?;
     let mut areas = AREAS.borrow();
+    make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
     if !range.is_empty() {
         drop_pages(start, end);
         areas.drain(range);
+        prune(&areas, start, end);
     }
     Ok(())
+}
+
+/// Bytes that the program may write to and so may come to need memory.
+pub fn committed() -> u64 {
+    let areas = AREAS.borrow();
+    let writable = areas.iter().filter(|area| area.rights.contains(Rights::WRITE));
+    writable.map(|area| area.end - area.start).sum()
+}
+
+/// The rights of the one area that covers all between two addresses. `None`: there is no such.
+pub fn rights(start: u64, length: u64) -> Option<Rights> {
+    let areas = AREAS.borrow();
+    let area = areas.get(position(&areas, start))?;
+    (area.start <= start && start.checked_add(length)? <= area.end).then_some(area.rights)
+}
+
+/// Whether every address between two is mapped.
+pub fn is_mapped_throughout(start: u64, length: u64) -> bool {
+    start.checked_add(length).is_some_and(|end| is_covered(&AREAS.borrow(), start, end))
+}
+
+/// Lets the area that ends at `end` go on for `more` bytes. False: something is there.
+pub fn extend(end: u64, more: u64) -> Result<bool> {
+    if end.checked_add(more).is_none_or(|end| end > USER_END) || !is_free(end, more) {
+        return Ok(false);
+    }
+    let mut areas = AREAS.borrow();
+    make_room(&mut areas)?;
+    let index = areas.partition_point(|area| area.end < end);
+    match areas.get_mut(index) {
+        Some(area) if area.end == end => area.end += more,
+        _ => return Ok(false),
+    }
+    join(&mut areas, index);
+    Ok(true)
+}
+
+/// Moves what is mapped at `from` to `to`, where it gets `new_length` bytes in place of whatever was there. With `keep` the old addresses
+/// stay mapped, empty.
+pub fn relocate(from: u64, length: u64, to: u64, new_length: u64, keep: bool) -> Result<()> {
+    let area = {
+        let areas = AREAS.borrow();
+        *areas.get(position(&areas, from)).filter(|area| area.start <= from).ok_or(Errno::EFAULT)?
+    };
+    let backing = area.backing.skip(from - area.start);
+    map(to, new_length, area.rights, backing)?;
+    let moved = length.min(new_length);
+    // Tables first, so that nothing can fail half way.
+    let mut at = from;
+    while let Some(page) = paging::next_used(at, from + moved) {
+        if paging::page(to + (page - from)).is_none() {
+            return unmap(to, new_length).and(Err(Errno::ENOMEM));
+        }
+        at = page + PAGE;
+    }
+    at = from;
+    while let Some(page) = paging::next_used(at, from + moved) {
+        if let Some(entry) = paging::take(page) {
+            // The table is there.
+            let _ = paging::set(to + (page - from), entry);
+        }
+        at = page + PAGE;
+    }
+    if keep { map(from, length, area.rights, Backing::Zeroes) } else { unmap(from, length) }
+}
+
+/// Brings in all pages between two addresses that the program may access, as far as there is memory.
+pub fn populate(start: u64, length: u64) {
+    for page in (start..start.saturating_add(length).min(USER_END)).step_by(PAGE as usize) {
+        let access = match rights(page, PAGE) {
+            Some(rights) if rights.contains(Rights::WRITE) => Rights::WRITE,
+            Some(rights) if !rights.is_empty() => Rights::READ,
+            _ => continue,
+        };
+        let present =
+            paging::get(page).is_some_and(|entry| access == Rights::READ || entry.flags().contains(OWNED));
+        if !present && fault(page, access) == Err(Fault::OutOfMemory) {
+            break;
+        }
+    }
+}
+
+/// Whether a page is in memory.
+pub fn is_resident(page: u64) -> bool {
+    paging::get(page).is_some()
 }
 
 /// Calls `look` with start, end and rights of each area, and whether bytes of the image are behind it.
@@ -201,6 +302,7 @@ pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     if !is_covered(&areas, start, end) {
         return Err(Errno::ENOMEM);
     }
+    make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
     for area in &mut areas[range.clone()] {
         area.rights = rights;
@@ -270,7 +372,7 @@ pub fn fault(address: u64, access: Rights) -> core::result::Result<(), Fault> {
         return paging::set(page, Entry::new(source, page_flags(area.rights, false)))
             .ok_or(Fault::OutOfMemory);
     }
-    let frame = frames::allocate().ok_or(Fault::OutOfMemory)?;
+    let frame = frames::allocate_for_program().ok_or(Fault::OutOfMemory)?;
     let target = phys_to_virt(frame) as *mut u8;
     // SAFETY: a frame of our own, and bytes of the image, which the direct mapping covers.
     unsafe {
