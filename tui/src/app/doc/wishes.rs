@@ -1,0 +1,172 @@
+//! Wishes: the decisions that they come down to, and what would follow.
+
+use bespoke_model as model;
+use bespoke_model::{Decision, Refusal, Resolution};
+
+use super::{Change, Doc, FixView, Item, Outcome, Refused, Want, sentence};
+use crate::text;
+
+impl Doc {
+    /// The decisions that a wish comes down to.
+    pub fn decisions_for(&self, item: Item, want: &Want) -> Vec<(String, Option<Decision>)> {
+        let id = self.decided_as(item).to_owned();
+        let explicit = match (item, want) {
+            (_, Want::Auto) => None,
+            (Item::Param(_), Want::Value(value)) => {
+                let decision = Decision::from(value);
+                return vec![self.without_if(
+                    id,
+                    decision,
+                    |r, this| match this {
+                        Item::Param(p) => r.value(p) == value,
+                        Item::Node(_) => false,
+                    },
+                    item,
+                )];
+            }
+            (Item::Node(n), _) if self.tree.choice_of(n).is_some() => {
+                let name = model::last_part(&self.tree.node(n).id).to_owned();
+                return vec![self.without_if(id, Decision::Text(name), |r, _| r.is_on(n), item)];
+            }
+            (Item::Node(n), Want::Flip) => {
+                let on = !self.is_on(n);
+                return vec![self.without_if(id, Decision::Bool(on), |r, _| r.is_on(n) == on, item)];
+            }
+            (_, Want::On) => Some(Decision::ON),
+            (_, Want::Off) => Some(Decision::OFF),
+            _ => None,
+        };
+        vec![(id, explicit)]
+    }
+
+    /// Takes the user's decision back when that alone leads to what is wanted; else decides.
+    pub(super) fn without_if(
+        &self,
+        id: String,
+        decision: Decision,
+        wanted: impl Fn(&Resolution, Item) -> bool,
+        item: Item,
+    ) -> (String, Option<Decision>) {
+        if self.now.chain.config.get(&id).is_some() {
+            let mut decisions = self.now.decisions.clone();
+            decisions.set(&id, None);
+            if self.tree.resolve(&decisions).is_ok_and(|r| wanted(&r, item)) {
+                return (id, None);
+            }
+        }
+        (id, Some(decision))
+    }
+
+    /// What a wish would do.
+    pub fn preview(&self, item: Item, want: &Want) -> Outcome {
+        if *want == Want::Flip
+            && let Some(known) = self.caches.borrow().previews.get(&item)
+        {
+            return known.clone();
+        }
+        let outcome = self.preview_decisions(&self.decisions_for(item, want));
+        if *want == Want::Flip {
+            self.caches.borrow_mut().previews.insert(item, outcome.clone());
+        }
+        outcome
+    }
+
+    pub(super) fn preview_decisions(&self, wanted: &[(String, Option<Decision>)]) -> Outcome {
+        let config = &self.now.chain.config;
+        if wanted.iter().all(|(id, decision)| config.get(id) == decision.as_ref()) {
+            return Outcome::Same;
+        }
+        let changes: Vec<model::Change> =
+            wanted.iter().map(|(id, to)| model::Change { id: id.clone(), to: to.clone() }).collect();
+        match self.tree.preview(&self.now.decisions, &self.now.resolution, &changes, None) {
+            Ok(effect) => Outcome::Change(self.change_of(effect)),
+            Err(refusal) => Outcome::Refused(self.refused(wanted, &refusal)),
+        }
+    }
+
+    pub(super) fn change_to(&self, after: &Resolution) -> Change {
+        self.change_of(self.tree.effect(&self.now.resolution, after.clone(), None))
+    }
+
+    pub(super) fn change_of(&self, effect: model::Effect) -> Change {
+        // A decision that only confirms what is so anyway costs nothing, and is not measured.
+        let same = effect.turned_on.is_empty() && effect.turned_off.is_empty() && effect.params.is_empty();
+        let footprint = if same { self.now.footprint } else { self.measure.footprint(&effect.after) };
+        let delta = self.now.footprint.delta(&footprint);
+        Change {
+            on: effect.turned_on,
+            off: effect.turned_off,
+            params: effect.params.into_iter().map(|p| (p.param, p.from, p.to)).collect(),
+            image: delta.image_bytes,
+            memory: delta.boot_memory_bytes,
+            syscalls: delta.syscalls,
+        }
+    }
+
+    pub(super) fn refused(&self, wanted: &[(String, Option<Decision>)], refusal: &Refusal) -> Refused {
+        let because = vec![sentence(&refusal.prose)];
+        let fixes = refusal
+            .fixes
+            .iter()
+            .map(|fix| {
+                let words: Vec<String> =
+                    fix.changes.iter().map(|c| self.decision_words(&c.id, c.to.as_ref())).collect();
+                let mut decisions: Vec<(String, Option<Decision>)> = wanted
+                    .iter()
+                    .filter(|(id, _)| fix.changes.iter().all(|c| c.id != *id))
+                    .cloned()
+                    .collect();
+                decisions.extend(fix.changes.iter().map(|c| (c.id.clone(), c.to.clone())));
+                let footprint = self.measure.footprint(&fix.after);
+                let image = Some(self.now.footprint.delta(&footprint).image_bytes);
+                FixView { title: text::listed(&words), decisions, image }
+            })
+            .collect();
+        Refused { because, fixes }
+    }
+
+    /// Decisions in words.
+    pub fn words(&self, decisions: &[(String, Option<Decision>)]) -> String {
+        let words: Vec<String> =
+            decisions.iter().map(|(id, to)| self.decision_words(id, to.as_ref())).collect();
+        text::listed(&words)
+    }
+
+    pub(super) fn decision_words(&self, id: &str, decision: Option<&Decision>) -> String {
+        match decision {
+            None => format!("let {id} follow"),
+            Some(Decision::Bool(true)) if self.tree.find(id).is_some() => format!("turn on {id}"),
+            Some(Decision::Bool(false)) if self.tree.find(id).is_some() => format!("turn off {id}"),
+            Some(Decision::Text(member)) if self.tree.find(id).is_some() => {
+                format!("choose {member} for {id}")
+            }
+            Some(other) => format!("set {id} to {other}"),
+        }
+    }
+
+    /// A wish in words: `turn on net.tcp`.
+    pub fn title_of(&self, item: Item, want: &Want) -> String {
+        match (item, want) {
+            (_, Want::Auto) => format!("let {} follow", self.decided_as(item)),
+            (Item::Node(n), _) if self.tree.choice_of(n).is_some() => {
+                format!("choose {} for {}", model::last_part(&self.tree.node(n).id), self.decided_as(item))
+            }
+            (Item::Node(n), Want::On) => format!("turn on {}", self.tree.node(n).id),
+            (Item::Node(n), Want::Off) => format!("turn off {}", self.tree.node(n).id),
+            (Item::Node(n), _) if self.is_on(n) => format!("turn off {}", self.tree.node(n).id),
+            (Item::Node(n), _) => format!("turn on {}", self.tree.node(n).id),
+            (Item::Param(p), Want::Value(value)) => format!("set {} to {value}", self.tree.param(p).id),
+            (Item::Param(p), _) => self.tree.param(p).id.clone(),
+        }
+    }
+
+    /// Why a wish changes nothing.
+    pub fn why_same(&self, item: Item, want: &Want) -> String {
+        let id = self.decided_as(item);
+        match want {
+            Want::Auto => format!("you decided nothing on {id}"),
+            Want::Value(value) => format!("{id} is {value} already"),
+            _ => format!("you decided that on {id} already"),
+        }
+    }
+}

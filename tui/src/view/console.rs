@@ -1,0 +1,48 @@
+//! The program's console.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::app::action::Action;
+use crate::app::theme::Tone;
+use crate::app::{App, View};
+use crate::text;
+
+pub(super) fn title(app: &App) -> String {
+    let back = match app.console.back {
+        0 => String::new(),
+        n => format!(", {} back", text::count(n, "line")),
+    };
+    if app.console.running {
+        let stop = app.keymap.shown(Action::Stop);
+        format!("console: running, {stop} stops it{back}")
+    } else if app.console.building {
+        format!("console: building{back}")
+    } else if let Some((how, _)) = &app.console.ended {
+        let close = app.keymap.shown(Action::Stop);
+        let close = if app.view == View::Console { String::new() } else { format!(", {close} closes") };
+        format!("console: {how}{back}{close}")
+    } else {
+        "console".to_owned()
+    }
+}
+
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    if app.console.lines.is_empty() {
+        let say = if app.console.running {
+            "nothing was said yet".to_owned()
+        } else {
+            format!("{} builds the image and boots it here", app.keymap.shown(Action::Boot))
+        };
+        buffer.set_stringn(area.x + 1, area.y, say, usize::from(area.width), theme.style(Tone::Quiet));
+        return;
+    }
+    let last = app.console.lines.len().saturating_sub(app.console.back);
+    let from = last.saturating_sub(usize::from(area.height));
+    for (y, line) in (area.top()..area.bottom()).zip(app.console.lines.range(from..last)) {
+        let line = text::fit(line, usize::from(area.width).saturating_sub(2), theme.glyphs.ellipsis);
+        let tone = if line.starts_with('[') { Tone::Quiet } else { Tone::Plain };
+        buffer.set_string(area.x + 1, y, line, theme.style(tone));
+    }
+}
