@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use bespoke_kernel::run::Options;
 use bespoke_kernel::{Os, Payload, Plan, Sizer};
-use bespoke_model::{Measure, NodeId, Resolution};
+use bespoke_model::{Measure, NodeId, Resolution, Tree, Value};
 
 use crate::app::doc::Backend;
 use crate::presets::{Chain, Failure};
@@ -83,6 +84,20 @@ impl Backend for Kernel {
         }
         Some(shares)
     }
+}
+
+/// The machine that fits a set of parts: with a network card when there is a driver for one.
+pub fn options(tree: &Tree, resolution: &Resolution) -> Options {
+    let address = tree.find_param("net.ipv4.address").map(|p| resolution.value(p));
+    let guest_address = match address {
+        Some(Value::Cidr(net)) => match net.addr() {
+            std::net::IpAddr::V4(address) => Some(address),
+            std::net::IpAddr::V6(_) => None,
+        },
+        _ => None,
+    };
+    let network = tree.find("driver.virtio-net").is_some_and(|n| resolution.is_on(n));
+    Options { network, guest_address, ..Options::default() }
 }
 
 /// Builds an image and writes it; its length.

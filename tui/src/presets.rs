@@ -255,6 +255,39 @@ pub fn chain(config: Config, dir: &Path) -> Result<Chain, Failure> {
     Ok(Chain { config, below, dir: dir.to_path_buf() })
 }
 
+/// The config as it must be to mean the same in another folder: paths that start at its own are written anew.
+pub fn relocated(chain: &Chain, to: &Path) -> Config {
+    let mut config = chain.config.clone();
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    let (Ok(from), Ok(to)) = (real(&chain.dir), real(to)) else { return config };
+    if from == to {
+        return config;
+    }
+    let moved = |path: &str| -> Option<String> {
+        if path.is_empty() || Path::new(path).is_absolute() {
+            return None;
+        }
+        let whole = std::path::absolute(from.join(path)).ok()?;
+        let shown = whole.strip_prefix(&to).unwrap_or(&whole);
+        Some(shown.to_string_lossy().into_owned())
+    };
+    if let Some(extended) = config.extends().filter(|name| !name.starts_with("preset:")).and_then(moved) {
+        config.set_extends(Some(&extended));
+    }
+    if let Some(program) = config.program().filter(|program| !program.path.starts_with("demo:"))
+        && let Some(path) = moved(&program.path)
+    {
+        let program = Program { path, ..program.clone() };
+        config.set_program(&program);
+    }
+    let files: Vec<(String, String)> =
+        config.files().iter().filter_map(|(guest, host)| Some((guest.clone(), moved(host)?))).collect();
+    for (guest, host) in files {
+        config.set_file(&guest, Some(&host));
+    }
+    config
+}
+
 /// Writes a file beside its place and moves it there, so that there is never half of one.
 ///
 /// # Errors

@@ -73,9 +73,13 @@ pub fn parse_size(text: &str) -> Option<u64> {
     (0.0..1e18).contains(&value).then_some(value as u64)
 }
 
-/// `1 part`, `2 parts`.
+/// `1 part`, `2 parts`, `2 libraries`.
 pub fn count(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{} {one}s", grouped(n as u64)) }
+    match one.strip_suffix('y') {
+        _ if n == 1 => format!("1 {one}"),
+        Some(stem) => format!("{} {stem}ies", grouped(n as u64)),
+        None => format!("{} {one}s", grouped(n as u64)),
+    }
 }
 
 /// How many cells `text` takes.

@@ -36,6 +36,9 @@ pub struct Open {
     /// Leave the mouse to the terminal
     #[arg(long)]
     pub no_mouse: bool,
+    /// Forward a port of this machine to one of the program, when it is booted inside
+    #[arg(short = 'p', long = "port", value_name = "HOST:GUEST")]
+    pub ports: Vec<String>,
 }
 
 /// The commands.

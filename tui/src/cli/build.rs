@@ -76,11 +76,7 @@ pub fn run(args: &Run) -> Done {
             }
         };
     }
-    for port in &args.ports {
-        let publish: Publish =
-            port.parse().map_err(|error: machine::RunError| Stop::Usage(Failure::from_kernel(&error)))?;
-        options.ports.push(publish);
-    }
+    options.ports = ports(&args.ports)?;
     let target = Path::new(&args.target);
     // The image of a config lives until the machine has stopped.
     let scratch;
@@ -92,11 +88,22 @@ pub fn run(args: &Run) -> Done {
             Stop::no(format!("cannot make a temporary folder: {}", crate::presets::plain(&error)))
         })?;
         let image = scratch.path().join("image");
+        let fits = backend::options(loaded.tree(), &loaded.resolution);
+        options.network = fits.network;
+        options.guest_address = fits.guest_address;
         backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &image)?;
         image
     };
     let outcome = machine::run(&image, &options).map_err(|error| Failure::from_kernel(&error))?;
     Ok(ExitCode::from(outcome.status as u8))
+}
+
+/// Ports to publish, as they are written.
+pub fn ports(written: &[String]) -> Result<Vec<Publish>, Stop> {
+    let parse = |port: &String| {
+        port.parse().map_err(|error: machine::RunError| Stop::Usage(Failure::from_kernel(&error)))
+    };
+    written.iter().map(parse).collect()
 }
 
 fn is_elf(path: &Path) -> bool {

@@ -2,9 +2,10 @@
 
 pub mod args;
 mod build;
-pub use build::image_path;
+pub use build::{image_path, ports};
 pub use new::describe;
 mod decide;
+mod needs;
 mod new;
 mod preset;
 mod show;

@@ -3,83 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bespoke_kernel::Payload;
 use bespoke_kernel::program::{self, Language, Libc, Program, ProgramKind};
-use bespoke_model::{Config, Tree};
+use bespoke_model::Config;
 use serde_json::json;
 
 use super::args::New;
+use super::needs::{self, Need};
 use super::{Done, Stop, print, print_json, resolve};
 use crate::backend::Kernel;
 use crate::presets::{self, Failure};
-
-/// A part that a program is likely to need, and why.
-struct Proposal {
-    id: &'static str,
-    why: &'static str,
-}
-
-/// What programs of a kind call before and around their `main`, as families of system calls and the parts behind them.
-const EVERY: &[Proposal] = &[
-    Proposal { id: "abi.write", why: "to print" },
-    Proposal { id: "abi.read", why: "to read" },
-    Proposal { id: "abi.descriptors", why: "to close and copy descriptors" },
-    Proposal { id: "abi.tls", why: "thread-local storage, set up before main" },
-    Proposal { id: "abi.open", why: "to open files" },
-    Proposal { id: "abi.stat", why: "to look at files" },
-    Proposal { id: "abi.terminal", why: "the C library asks whether it prints to a terminal" },
-    Proposal { id: "abi.clock", why: "to tell the time" },
-    Proposal { id: "abi.random", why: "for hash seeds and stack canaries" },
-    Proposal { id: "memory.brk", why: "the C library's heap" },
-    Proposal { id: "memory.mmap", why: "large allocations, and thread stacks" },
-    Proposal { id: "memory.protect", why: "relocated data is made read-only" },
-    Proposal { id: "sched.signal", why: "runtimes set their signal handlers up" },
-];
-
-const GLIBC: &[Proposal] = &[
-    Proposal { id: "abi.limits", why: "glibc asks for the stack limit" },
-    Proposal { id: "abi.system", why: "glibc asks for the kernel's name and release" },
-    Proposal { id: "abi.links", why: "glibc finds its own path" },
-];
-
-const THREADS: &[Proposal] = &[
-    Proposal { id: "sched.futex", why: "locks" },
-    Proposal { id: "sched.clone", why: "threads" },
-    Proposal { id: "sched.sleep", why: "waiting" },
-    Proposal { id: "sched.yielding", why: "spinning locks give way" },
-    Proposal { id: "sched.affinity", why: "the runtime counts processors" },
-    Proposal { id: "abi.poll", why: "the runtime checks its standard descriptors" },
-    Proposal { id: "abi.identity", why: "the runtime asks for thread ids" },
-];
-
-const GO: &[Proposal] = &[
-    Proposal { id: "sched.timer", why: "Go's scheduler preempts with timers" },
-    Proposal { id: "memory.advice", why: "Go's collector gives memory back" },
-    Proposal { id: "abi.epoll", why: "Go waits for events with it, timers included" },
-    Proposal { id: "abi.pipes", why: "Go wakes its waiting thread through one" },
-    Proposal { id: "abi.limits", why: "Go raises its limit on open files" },
-];
-
-fn proposals(program: &Program) -> Vec<&'static Proposal> {
-    let mut found: Vec<&'static Proposal> = EVERY.iter().collect();
-    let glibc = program.libc == Some(Libc::Glibc);
-    if glibc || matches!(program.kind, ProgramKind::Dynamic { .. }) {
-        found.extend(GLIBC);
-    }
-    if program.language.is_some() || glibc {
-        found.extend(THREADS);
-    }
-    if program.language == Some(Language::Go) {
-        found.extend(GO);
-    }
-    found
-}
+use crate::text;
 
 /// A program in a few words.
 pub fn describe(program: &Program) -> String {
     let kind = match &program.kind {
         ProgramKind::Static => "a static program".to_owned(),
         ProgramKind::StaticPie => "a static, position-independent program".to_owned(),
-        ProgramKind::Dynamic { needed, .. } => format!("a dynamic program with {} libraries", needed.len()),
+        ProgramKind::Dynamic { needed, .. } => {
+            format!("a dynamic program with {}", text::count(needed.len(), "library"))
+        }
     };
     let language = match program.language {
         Some(Language::Go) => ", in Go",
@@ -128,7 +71,18 @@ pub fn new(args: &New) -> Done {
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
     let preset = args.preset.strip_prefix("preset:").unwrap_or(&args.preset);
-    let text = write(tree, &name, &relative(&path, &to), &program, preset);
+    let libraries = libraries(&program, &path);
+    // Where libraries lie in the image is where they lie here, for nearly all of them.
+    let texts: Vec<Vec<u8>> = libraries
+        .iter()
+        .flatten()
+        .filter(|library| needs::tells(library))
+        .filter_map(|library| std::fs::read(library).ok())
+        .collect();
+    let needs: Vec<Need> =
+        needs::needs(&program, &bytes, &texts).into_iter().filter(|need| need.is_in(tree)).collect();
+    let head = Head { name: &name, path: relative(&path, &to), about: describe(&program), preset };
+    let text = write(&head, &libraries, &needs);
     let config = Config::parse(&to.to_string_lossy(), &text)
         .map_err(|d| Stop::no(presets::strip_error(&d.to_string())))?;
     let chain = presets::chain(config, presets::dir_of(&to))?;
@@ -139,16 +93,18 @@ pub fn new(args: &New) -> Done {
             "config": to,
             "program": path,
             "about": describe(&program),
-            "parts": proposals(&program).iter().map(|p| p.id).filter(|id| tree.find(id).is_some()).collect::<Vec<_>>(),
+            "parts": needs.iter().map(|need| need.id).collect::<Vec<_>>(),
+            "libraries": libraries.as_ref().unwrap_or(&Vec::new()),
         }));
     } else {
         print(&format!("{}  {}\n", to.display(), describe(&program)));
-        if let ProgramKind::Dynamic { .. } = program.kind {
-            print(
-                "its libraries are not collected yet: list them under [files], or link the program statically\n",
-            );
+        if let Err(why) = &libraries {
+            print(&format!("it cannot be packed yet: {why}\n"));
         }
-        print(&format!("next: bespoke run {0}, or bespoke {0} to look at it\n", to.display()));
+        print(&format!(
+            "next: `bespoke run {0}` boots it, `bespoke {0}` shows what is in it\n",
+            to.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,25 +119,54 @@ fn relative(program: &Path, config: &Path) -> String {
     absolute.to_string_lossy().into_owned()
 }
 
-fn write(tree: &Tree, name: &str, path: &str, program: &Program, preset: &str) -> String {
+/// The files that a dynamic program brings along, as they are found now; or why they are not.
+fn libraries(program: &Program, path: &Path) -> Result<Vec<String>, String> {
+    let ProgramKind::Dynamic { .. } = program.kind else { return Ok(Vec::new()) };
+    let mut config = Config::new("");
+    let host = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    config.set_program(&bespoke_model::Program {
+        path: host.to_string_lossy().into_owned(),
+        ..bespoke_model::Program::default()
+    });
+    let payload =
+        Payload::load(&config, Path::new("/")).map_err(|error| Failure::from_kernel(&error).message)?;
+    let own = payload.program_path().unwrap_or_default().to_owned();
+    let library =
+        |path: &str| path != own && path.rsplit('/').next().is_some_and(|name| name.contains(".so"));
+    Ok(payload.files().map(|(path, _)| path.to_owned()).filter(|path| library(path)).collect())
+}
+
+/// What a config says about its program.
+struct Head<'a> {
+    name: &'a str,
+    path: String,
+    about: String,
+    preset: &'a str,
+}
+
+fn write(head: &Head, libraries: &Result<Vec<String>, String>, needs: &[Need]) -> String {
     let quote = |text: &str| toml::Value::from(text).to_string();
-    let mut out = format!("# {name}: {}.\n", describe(program));
-    out.push_str(
-        "# [fit] is what programs of this kind need; it gives way to what you decide under [set].\n",
-    );
+    let mut out = format!("# {}: {}.\n", head.name, head.about);
+    match libraries {
+        Ok(files) if files.is_empty() => {}
+        Ok(files) => {
+            out.push_str("# Each build finds these for it, by itself, and packs them:\n");
+            out.extend(files.iter().map(|path| format!("#   {path}\n")));
+            out.push_str("# What it opens by name as it runs is not among them: list that under [files].\n");
+        }
+        Err(why) => out.push_str(&format!("# Its libraries were not found: {why}.\n")),
+    }
     out.push_str("schema = 1\n");
     out.push_str(&format!(
-        "extends = {}\n\n[program]\npath = {}\n\n[fit]\n",
-        quote(&format!("preset:{preset}")),
-        quote(path)
+        "extends = {}\n\n[program]\npath = {}\n# args = [\"--port\", \"6379\"]\n\n",
+        quote(&format!("preset:{}", head.preset)),
+        quote(&head.path)
     ));
-    let mut seen: Vec<&str> = Vec::new();
-    for proposal in proposals(program) {
-        if tree.find(proposal.id).is_some() && !seen.contains(&proposal.id) {
-            seen.push(proposal.id);
-            let line = format!("\"{}\" = true", proposal.id);
-            out.push_str(&format!("{line:<28} # {}\n", proposal.why));
-        }
+    out.push_str("# [files]\n# \"/etc/app.conf\" = \"app.conf\"  # path in the image = path here\n\n");
+    out.push_str("# What such a program needs, as far as it shows. What you decide goes under [set], and wins.\n[fit]\n");
+    let width = needs.iter().map(|need| need.line().len()).max().unwrap_or(0);
+    for need in needs {
+        out.push_str(&format!("{:<width$}  # {}\n", need.line(), need.why));
     }
     out
 }

@@ -78,7 +78,8 @@ fn save(config: &str, name: &str, force: bool, json: bool) -> Done {
             Stop::no(format!("cannot make {}: {}", dir.display(), presets::plain(&error)))
         })?;
     }
-    presets::write(&path, loaded.chain.config.text())?;
+    let copy = presets::relocated(&loaded.chain, presets::dir_of(&path));
+    presets::write(&path, copy.text())?;
     if json {
         print_json(&json!({ "name": name, "path": path }));
     } else {
