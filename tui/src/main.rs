@@ -7,6 +7,7 @@ mod app;
 mod backend;
 mod cli;
 mod presets;
+mod state;
 mod terminal;
 #[cfg(test)]
 mod tests;

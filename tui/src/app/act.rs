@@ -101,10 +101,27 @@ impl App {
                 self.effects.push(Effect::Build);
             }
             Action::Boot => {
+                if std::mem::take(&mut self.console.running) {
+                    self.console.rule("[stopped, to start over]".to_owned());
+                }
+                self.console.typing = None;
                 self.console.building = true;
                 self.effects.push(Effect::Boot);
             }
-            Action::Stop if self.console.running => self.effects.push(Effect::Stop),
+            Action::Type if self.console.running => {
+                if self.panes().console.is_empty() {
+                    self.show(View::Console);
+                }
+                self.console.typing = Some(Input::default());
+                self.console.back = 0;
+            }
+            Action::Type => {
+                let boot = self.keymap.shown(Action::Boot);
+                self.say(Tone::Plain, format!("nothing is running; {boot} boots the image"));
+            }
+            Action::ConsoleUp => self.console.scroll(-5),
+            Action::ConsoleDown => self.console.scroll(5),
+            Action::Stop if self.console.running || self.console.building => self.effects.push(Effect::Stop),
             Action::Stop if self.console.ended.take().is_some() => self.keep_visible(),
             Action::Stop => self.say(Tone::Plain, "nothing is running"),
             Action::Help => self.overlays.push(Overlay::Help(0)),

@@ -75,8 +75,11 @@ actions! {
         SavePreset = "save as a preset or another file";
         LoadPreset = "load a preset";
         Build = "build the image";
-        Boot = "build and boot the image";
+        Boot = "build and boot the image, or start over";
+        Type = "type to the running program";
         Stop = "stop the running program";
+        ConsoleUp = "scroll the console up";
+        ConsoleDown = "scroll the console down";
     }
     "Program" {
         Palette = "find a command by name";

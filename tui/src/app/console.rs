@@ -2,6 +2,12 @@
 
 use std::collections::VecDeque;
 
+use crossterm::event::KeyCode;
+
+use super::input::Input;
+use super::keymap::Key;
+use super::{App, Effect};
+
 /// What the program said, and whether it still runs.
 #[derive(Debug, Default)]
 pub struct Console {
@@ -17,6 +23,11 @@ pub struct Console {
     pub ended: Option<(String, bool)>,
     /// How many lines it is scrolled back.
     pub back: usize,
+    /// The line that is being typed to the program, while keys go there.
+    pub typing: Option<Input>,
+    /// The lines that were typed, oldest first, and the one that is looked at again.
+    typed: Vec<String>,
+    recalled: Option<usize>,
 }
 
 /// How many console lines are kept.
@@ -50,6 +61,21 @@ impl Console {
         self.back = self.back.min(self.lines.len().saturating_sub(1));
     }
 
+    /// Scrolls; up is back in time.
+    pub fn scroll(&mut self, by: isize) {
+        let last = self.lines.len().saturating_sub(1);
+        self.back = self.back.saturating_add_signed(by.saturating_neg()).min(last);
+    }
+
+    /// Takes a line that was typed before, an older one or a newer one.
+    fn recall(&mut self, older: bool) {
+        let at = self.recalled.unwrap_or(self.typed.len());
+        let to = if older { at.saturating_sub(1) } else { (at + 1).min(self.typed.len()) };
+        self.recalled = Some(to);
+        let line = self.typed.get(to).map_or("", String::as_str);
+        self.typing = Some(Input::new(line));
+    }
+
     pub(super) fn rule(&mut self, line: String) {
         self.open = false;
         self.lines.push_back(line);
@@ -73,4 +99,58 @@ fn strip_escapes(chunk: &str) -> String {
         }
     }
     out
+}
+
+/// How many lines a key scrolls.
+const PAGE: isize = 10;
+
+impl App {
+    /// A key while keys go to the program. The guest has no line editing of its own: a line is edited here and sent whole.
+    pub(super) fn console_key(&mut self, key: Key) {
+        let Some(input) = self.console.typing.as_mut() else { return };
+        match (key.code, key.ctrl) {
+            (KeyCode::Esc, _) => self.console.typing = None,
+            (KeyCode::Enter, _) => {
+                let line = std::mem::take(input).text().to_owned();
+                self.send_line(&line);
+            }
+            // What a terminal would send for them.
+            (KeyCode::Char(c @ ('c' | 'd' | 'z')), true) => {
+                let byte = (c as u8) & 0x1f;
+                self.effects.push(Effect::Type(vec![byte]));
+            }
+            (KeyCode::Up, _) => self.console.recall(true),
+            (KeyCode::Down, _) => self.console.recall(false),
+            (KeyCode::PageUp, _) => self.console.scroll(-PAGE),
+            (KeyCode::PageDown, _) => self.console.scroll(PAGE),
+            (KeyCode::Tab, _) => input.insert("    "),
+            _ => {
+                input.key(key);
+            }
+        }
+    }
+
+    /// Text was pasted while keys go to the program: whole lines are sent, the rest is left to be edited.
+    pub(super) fn console_paste(&mut self, pasted: &str) {
+        let mut lines = pasted.split(['\n', '\r']).peekable();
+        while let Some(line) = lines.next() {
+            let Some(input) = self.console.typing.as_mut() else { return };
+            input.insert(line);
+            if lines.peek().is_some() {
+                let line = std::mem::take(input).text().to_owned();
+                self.send_line(&line);
+            }
+        }
+    }
+
+    fn send_line(&mut self, line: &str) {
+        // Nobody else shows it: the guest does not echo.
+        self.console.write(&format!("{line}\n"));
+        self.console.back = 0;
+        self.console.recalled = None;
+        if !line.is_empty() && self.console.typed.last().map(String::as_str) != Some(line) {
+            self.console.typed.push(line.to_owned());
+        }
+        self.effects.push(Effect::Type(format!("{line}\n").into_bytes()));
+    }
 }

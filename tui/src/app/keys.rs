@@ -18,6 +18,7 @@ impl App {
             Some(Overlay::Prompt(_)) => self.prompt_key(key),
             Some(Overlay::Finder(_)) => self.finder_key(key),
             Some(Overlay::Help(_)) => self.help_key(key),
+            None if self.typing() => self.console_key(key),
             None => match self.keymap.action(key) {
                 Some(action) => self.act(action),
                 None => {
@@ -100,7 +101,12 @@ impl App {
                 Ok(()) => self.show(View::Changes),
                 Err(why) => self.say(Tone::Bad, why),
             },
-            Pick::Recover(edits) => match self.doc.replace_text(&edits) {
+            Pick::Mend(text) => match self.doc.replace_text("mend the config", &text) {
+                Ok(change) => self.changed("mended", &change),
+                Err(why) => self.say(Tone::Bad, why),
+            },
+            Pick::Leave => self.effects.push(Effect::Quit),
+            Pick::Recover(edits) => match self.doc.replace_text("take up the edits of last time", &edits) {
                 Ok(change) => self.changed("took up the edits of last time", &change),
                 Err(why) => self.say(Tone::Bad, why),
             },
@@ -165,6 +171,7 @@ impl App {
             }
             Purpose::Budget => {
                 self.budget = text::parse_size(&typed);
+                self.effects.push(Effect::KeepBudget);
                 match self.budget {
                     Some(budget) if self.doc.footprint().image_bytes > budget => self.over_budget(),
                     Some(budget) => self.say(Tone::Good, format!("the budget is {}", text::bytes(budget))),

@@ -49,7 +49,8 @@ impl Panes {
             && (app.console.running || app.console.ended.is_some())
             && area.height >= 20;
         let console = if wants_console {
-            let lines = (app.console.lines.len() + 1).min(14) as u16;
+            let lines =
+                (app.console.lines.len() + 1 + usize::from(app.console.typing.is_some())).min(14) as u16;
             let height = (main.height / 3).clamp(4, lines.max(4));
             main.height -= height;
             Rect { y: main.bottom(), height, ..main }

@@ -24,12 +24,12 @@ mod wishes;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use bespoke_model::NodeId;
+use bespoke_model::{NodeId, Refusal};
 use crossterm::event::MouseEvent;
 use ratatui::layout::Rect;
 
 use self::console::Console;
-use self::doc::{Doc, Item};
+use self::doc::{Doc, Item, Question};
 use self::keymap::{Key, Keymap};
 use self::layout::Panes;
 use self::overlay::{Entry, Menu, Overlay, Pick};
@@ -102,6 +102,10 @@ pub enum Effect {
     Boot,
     /// Stop the program that runs.
     Stop,
+    /// Pass bytes to the program that runs.
+    Type(Vec<u8>),
+    /// Remember the size budget.
+    KeepBudget,
     /// Throw away the edits that an earlier session left behind.
     DropRecovery,
     /// Give the terminal to the shell.
@@ -131,6 +135,8 @@ pub enum Event {
     Exists(PathBuf),
     /// A copy of the config was written, or not.
     Copied(Result<PathBuf, String>),
+    /// What stands against a wish, with the ways out that change the least.
+    Proven(Box<Question>, Box<Refusal>),
     /// The image was built, or not.
     Built(Result<Built, String>),
     /// The program started.
@@ -214,6 +220,15 @@ pub struct App {
     dragging: bool,
     quit_after_save: bool,
     last_click: Option<(usize, std::time::Instant)>,
+}
+
+/// What could be made of a config that cannot be as it is.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// What it changes, in words.
+    pub title: String,
+    /// The text of the config after that.
+    pub text: String,
 }
 
 /// Something that the program needs.
@@ -329,12 +344,18 @@ impl App {
                 && self.doc.tree().nodes().any(|n| !self.doc.measured(Item::Node(n))))
     }
 
+    /// Whether keys go to the program that runs.
+    pub fn typing(&self) -> bool {
+        self.overlays.is_empty() && self.console.typing.is_some()
+    }
+
     // ---- events ----
 
     /// Takes an event.
     pub fn update(&mut self, event: Event) {
         match event {
             Event::Key(key) => self.key(key),
+            Event::Paste(pasted) if self.typing() => self.console_paste(&pasted),
             Event::Paste(pasted) => match self.overlays.last_mut() {
                 Some(Overlay::Prompt(prompt)) => {
                     prompt.input.insert(&pasted);
@@ -388,6 +409,7 @@ impl App {
             }
             Event::Copied(Ok(path)) => self.say(Tone::Good, format!("saved a copy as {}", path.display())),
             Event::Copied(Err(why)) => self.say(Tone::Bad, why),
+            Event::Proven(question, refusal) => self.proven(&question, &refusal),
             Event::Built(result) => {
                 self.console.building = false;
                 match result {
@@ -407,6 +429,9 @@ impl App {
             }
             Event::Booted => {
                 self.console.building = false;
+                if !self.console.lines.is_empty() {
+                    self.console.rule("[booted again]".to_owned());
+                }
                 self.console.running = true;
                 self.console.ended = None;
                 self.console.back = 0;
@@ -416,6 +441,7 @@ impl App {
             Event::Exited(how, good) => {
                 self.console.running = false;
                 self.console.building = false;
+                self.console.typing = None;
                 self.console.rule(format!("[{how}]"));
                 self.console.ended = Some((how.clone(), good));
                 self.say(if good { Tone::Good } else { Tone::Bad }, how);
@@ -424,7 +450,8 @@ impl App {
         }
     }
 
-    pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
+    /// Says something in the line at the bottom.
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
         let text: String = text.into();
         self.message = Some(Message { tone, text });
     }

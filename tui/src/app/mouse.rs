@@ -5,6 +5,7 @@ use ratatui::layout::Position;
 
 use super::action::Action;
 use super::doc::Item;
+use super::input::Input;
 use super::keymap::Key;
 use super::overlay::Overlay;
 use super::{App, View};
@@ -23,12 +24,21 @@ impl App {
             return;
         }
         match mouse.kind {
+            MouseEventKind::ScrollUp if panes.console.contains(at) => self.console.scroll(-3),
+            MouseEventKind::ScrollDown if panes.console.contains(at) => self.console.scroll(3),
             MouseEventKind::ScrollUp if panes.detail.contains(at) => self.act(Action::DetailUp),
             MouseEventKind::ScrollDown if panes.detail.contains(at) => self.act(Action::DetailDown),
             MouseEventKind::ScrollUp => self.step(-3),
             MouseEventKind::ScrollDown => self.step(3),
             MouseEventKind::Down(MouseButton::Left) => {
                 self.message = None;
+                let console = if self.view == View::Console { panes.list } else { panes.console };
+                // A click on the console of a running program is for typing; one elsewhere ends that.
+                self.console.typing = match self.console.typing.take() {
+                    _ if !console.contains(at) => None,
+                    None if self.console.running => Some(Input::default()),
+                    typing => typing,
+                };
                 if panes.divider.contains(at) {
                     self.dragging = true;
                 } else if let Some(view) = panes.tab_at(at) {

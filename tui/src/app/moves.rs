@@ -14,9 +14,7 @@ impl App {
 
     pub(super) fn step(&mut self, by: isize) {
         if self.view == View::Console {
-            let last = self.console.lines.len().saturating_sub(1);
-            self.console.back = self.console.back.saturating_add_signed(by.saturating_neg()).min(last);
-            return;
+            return self.console.scroll(by);
         }
         if self.rows.is_empty() {
             return;

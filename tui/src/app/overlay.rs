@@ -3,7 +3,7 @@
 use bespoke_model::{Decision, ParamId};
 
 use super::action::Action;
-use super::doc::Item;
+use super::doc::{Item, Wanted};
 use super::input::Input;
 
 /// What happens when an entry of a [`Menu`] is taken.
@@ -23,6 +23,10 @@ pub enum Pick {
     Extend(String),
     /// The changes against a preset are shown.
     Compare(Option<String>),
+    /// Another text is made of a config that could not be as it was.
+    Mend(String),
+    /// The program ends; what is on disk stays as it is.
+    Leave,
     /// Edits that an earlier session left behind are taken up.
     Recover(String),
     /// Edits that an earlier session left behind are thrown away.
@@ -70,12 +74,14 @@ pub struct Menu {
     pub entries: Vec<Entry>,
     /// The answer under the cursor.
     pub cursor: usize,
+    /// The wish that was refused, when that is what it is about.
+    pub refused: Option<Wanted>,
 }
 
 impl Menu {
     /// A question with its cursor on the first answer.
     pub fn new(title: impl Into<String>, text: Vec<String>, entries: Vec<Entry>) -> Self {
-        Menu { title: title.into(), text, entries, cursor: 0 }
+        Menu { title: title.into(), text, entries, cursor: 0, refused: None }
     }
 }
 

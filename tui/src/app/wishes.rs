@@ -1,17 +1,20 @@
 //! Wishes: what is asked of an item, answered by a change, a question, or a refusal with ways out.
 
-use bespoke_model::{Decision, Kind, NodeId, ParamId, ParamType};
+use bespoke_model::{Decision, Kind, NodeId, ParamId, ParamType, Refusal};
 
 use super::action::Action;
-use super::doc::{Change, Item, Outcome, Refused, Want};
+use super::doc::{Change, Item, Outcome, Question, Refused, Want};
 use super::input::Input;
 use super::overlay::{Entry, Menu, Overlay, Pick, Prompt, Purpose};
 use super::theme::Tone;
-use super::{App, View};
+use super::{App, View, Way};
 use crate::text;
 
 /// More changes than this are listed and asked about before they are made.
 const ASK_ABOVE: usize = 6;
+
+/// Said below a first answer, while a better one is looked for.
+const UNPROVEN: &str = "This is a first answer; whether less would do is being looked into.";
 
 impl App {
     pub(super) fn toggle(&mut self) {
@@ -187,6 +190,20 @@ impl App {
     }
 
     pub(super) fn refuse(&mut self, title: &str, refused: &Refused) {
+        let mut menu = Menu::new(format!("cannot {title}"), self.reasons(refused), self.ways_out(refused));
+        menu.refused = Some(refused.wanted.clone());
+        self.ask(menu);
+    }
+
+    fn reasons(&self, refused: &Refused) -> Vec<String> {
+        let mut lines = refused.because.clone();
+        if !refused.proven {
+            lines.push(UNPROVEN.to_owned());
+        }
+        lines
+    }
+
+    fn ways_out(&self, refused: &Refused) -> Vec<Entry> {
         let mut entries: Vec<Entry> = refused
             .fixes
             .iter()
@@ -197,7 +214,44 @@ impl App {
             })
             .collect();
         entries.push(Entry::new("leave it as it is", "", Pick::Nothing));
-        self.ask(Menu::new(format!("cannot {title}"), refused.because.clone(), entries));
+        entries
+    }
+
+    /// The question whose answer is on the screen and not proven yet.
+    pub fn unproven(&self) -> Option<Question> {
+        let open = |outcome: Outcome| match outcome {
+            Outcome::Refused(refused) if !refused.proven => Some(self.doc.question(&refused.wanted)),
+            _ => None,
+        };
+        match self.overlays.last() {
+            Some(Overlay::Menu(menu)) => {
+                let wanted = menu.refused.as_ref()?;
+                let told = menu.text.last().is_some_and(|line| line == UNPROVEN);
+                told.then(|| self.doc.question(wanted))
+            }
+            Some(_) => None,
+            None => match self.item()? {
+                item @ Item::Node(n) if self.doc.tree().node(n).kind == Kind::Component => {
+                    open(self.doc.preview(item, &Want::Flip))
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// What stands against a wish is known now with the ways out that change the least.
+    pub(super) fn proven(&mut self, question: &Question, refusal: &Refusal) {
+        let Some((wanted, refused)) = self.doc.proven(question, refusal) else { return };
+        let (lines, entries) = (self.reasons(&refused), self.ways_out(&refused));
+        if let Some(Overlay::Menu(menu)) = self.overlays.last_mut()
+            && menu.refused.as_ref() == Some(&wanted)
+        {
+            // The cursor stays on its answer, should that still be one.
+            let at = menu.entries.get(menu.cursor).map(|entry| entry.title.clone());
+            menu.cursor = entries.iter().position(|e| Some(&e.title) == at.as_ref()).unwrap_or(0);
+            menu.text = lines;
+            menu.entries = entries;
+        }
     }
 
     pub(super) fn decide(&mut self, decisions: Vec<(String, Option<Decision>)>) {
@@ -225,6 +279,24 @@ impl App {
     pub(super) fn stepped(&mut self, how: &str, label: &str) {
         self.rebuild();
         self.say(Tone::Plain, format!("{how}: {label}"));
+    }
+
+    /// Asks what to make of a config that cannot be as it is. The first way is taken already, and not saved.
+    pub fn offer_ways(&mut self, because: Vec<String>, ways: Vec<Way>) {
+        let mut entries: Vec<Entry> = ways
+            .into_iter()
+            .enumerate()
+            .map(|(n, way)| match n {
+                0 => Entry::new(way.title, "as shown behind", Pick::Nothing),
+                _ => Entry::new(way.title, "", Pick::Mend(way.text)),
+            })
+            .collect();
+        entries.push(Entry::new("quit, and leave the file as it is", "", Pick::Leave).key('q'));
+        let title = format!("{} cannot be as it is", self.doc.file());
+        let save = self.keymap.shown(Action::Save);
+        let mut lines = because;
+        lines.push(format!("Nothing is written before you save with {save}."));
+        self.ask(Menu::new(title, lines, entries));
     }
 
     /// Offers edits that an earlier session left behind.

@@ -155,6 +155,12 @@ pub(super) fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
         buffer.set_string(area.x + 1, area.y, line, theme.style(message.tone));
         return;
     }
+    if app.typing() {
+        let say = "enter sends the line, up and down bring earlier ones back, pgup scrolls, esc leaves";
+        let say = text::fit(say, room, theme.glyphs.ellipsis);
+        buffer.set_string(area.x + 1, area.y, say, theme.style(Tone::Notable));
+        return;
+    }
     if app.console.building {
         buffer.set_string(area.x + 1, area.y, "building", theme.style(Tone::Notable));
         return;
@@ -174,6 +180,7 @@ pub(super) fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
     let hints: &[(Action, &str)] = match app.view {
         View::Console => &[
             (Action::Boot, "boot"),
+            (Action::Type, "type to it"),
             (Action::Stop, "stop"),
             (Action::Up, "scroll"),
             (Action::Back, "back"),

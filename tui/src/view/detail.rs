@@ -201,6 +201,9 @@ fn consequences(text: &mut Text, item: Item) {
                     &format!("{}{cost}", fix.title),
                 );
             }
+            if !refused.proven {
+                text.item("", Tone::Quiet, "a first answer; looking for a smaller one");
+            }
         }
         Outcome::Change(change) => {
             let mut cost = vec![text::signed_bytes(change.image, minus)];

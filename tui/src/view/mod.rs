@@ -53,9 +53,10 @@ pub fn draw(app: &App, frame: &mut Frame) {
             rule(app, Rect { height: 1, ..panes.divider }, &detail::title(app), buffer);
         }
     }
+    let mut cursor = None;
     match app.view {
         View::Map => map::draw(app, panes.list, buffer),
-        View::Console => console::draw(app, panes.list, buffer),
+        View::Console => cursor = console::draw(app, panes.list, buffer),
         _ => list::draw(app, panes.list, buffer),
     }
     if !panes.detail.is_empty() {
@@ -64,10 +65,13 @@ pub fn draw(app: &App, frame: &mut Frame) {
     if !panes.console.is_empty() {
         rule(app, Rect { height: 1, ..panes.console }, &console::title(app), buffer);
         let lines = Rect { y: panes.console.y + 1, height: panes.console.height - 1, ..panes.console };
-        console::draw(app, lines, buffer);
+        cursor = console::draw(app, lines, buffer);
     }
     bars::footer(app, panes.footer, buffer);
-    if let Some(cursor) = overlay::draw(app, buffer) {
+    if !app.overlays.is_empty() {
+        cursor = overlay::draw(app, buffer);
+    }
+    if let Some(cursor) = cursor {
         frame.set_cursor_position(cursor);
     }
 }

@@ -217,7 +217,8 @@ fn selected(app: &App, line: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn draw_input(
+/// Draws a line that is being typed; where its cursor is.
+pub(super) fn draw_input(
     app: &App,
     before: &str,
     input: &crate::app::input::Input,

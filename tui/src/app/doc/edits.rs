@@ -33,6 +33,7 @@ impl Doc {
         self.history.record(label, next.chain.config.clone());
         self.now = next;
         self.caches.take();
+        self.state += 1;
         change
     }
 
@@ -62,9 +63,9 @@ impl Doc {
     ///
     /// # Errors
     /// When the text is no config, or its decisions cannot be kept together; in words.
-    pub fn replace_text(&mut self, text: &str) -> Result<Change, String> {
+    pub fn replace_text(&mut self, label: &str, text: &str) -> Result<Change, String> {
         let config = Config::parse(self.now.chain.config.file(), text).map_err(|d| d.to_string())?;
-        self.replace("take up the edits of last time", config)
+        self.replace(label, config)
     }
 
     pub(super) fn replace(&mut self, label: &str, config: Config) -> Result<Change, String> {
@@ -102,6 +103,7 @@ impl Doc {
         if let Ok(next) = derive(self.tree, &*self.measure, chain) {
             self.now = next;
             self.caches.take();
+            self.state += 1;
         }
     }
 

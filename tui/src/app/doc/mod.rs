@@ -5,10 +5,13 @@ mod edits;
 mod sizes;
 mod wishes;
 
+pub use wishes::decision_words;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use bespoke_model as model;
 use bespoke_model::{
     Config, Decision, Decisions, Footprint, History, Kind, Measure, NodeId, Origin, ParamId, Refusal,
     Resolution, Tree, Value,
@@ -79,10 +82,38 @@ pub struct FixView {
 /// Why something cannot be, and what would help.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
+    /// What was wished for.
+    pub wanted: Wanted,
     /// The reasons, each a sentence.
     pub because: Vec<String>,
     /// What would help.
     pub fixes: Vec<FixView>,
+    /// Whether nothing is known to change less than the first of them.
+    pub proven: bool,
+}
+
+/// Decisions that are wished for.
+pub type Wanted = Vec<(String, Option<Decision>)>;
+
+/// A wish that was refused, with all that it takes to look for the ways out that change the least.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What is decided.
+    pub decisions: Decisions,
+    /// What follows from that.
+    pub before: Resolution,
+    /// What is wished for.
+    pub changes: Vec<model::Change>,
+    wanted: Wanted,
+    /// Which state of the config it is about.
+    state: u64,
+}
+
+impl Question {
+    /// Whether another question is the same.
+    pub fn is(&self, other: &Question) -> bool {
+        self.state == other.state && self.wanted == other.wanted
+    }
 }
 
 /// The answer to a wish.
@@ -157,6 +188,8 @@ struct Caches {
     bytes: HashMap<Item, Option<i64>>,
     previews: HashMap<Item, Outcome>,
     shares: Option<Vec<Share>>,
+    /// Refusals whose ways out are proven to change the least.
+    proven: Vec<(Wanted, Refused)>,
 }
 
 /// The config that is being edited.
@@ -172,6 +205,8 @@ pub struct Doc {
     base: Base,
     name: String,
     caches: RefCell<Caches>,
+    /// Counts the states that there were.
+    state: u64,
 }
 
 impl std::fmt::Debug for Doc {
@@ -221,6 +256,7 @@ impl Doc {
             base,
             name: name.to_owned(),
             caches: RefCell::default(),
+            state: 0,
         })
     }
 
@@ -260,6 +296,11 @@ impl Doc {
     /// Whether the config is on disk at all.
     pub fn is_new(&self) -> bool {
         self.saved.is_none()
+    }
+
+    /// The config on disk is another one.
+    pub fn differs_from(&mut self, on_disk: Config) {
+        self.saved = Some(on_disk);
     }
 
     /// The config was saved.

@@ -1,9 +1,9 @@
 //! Wishes: the decisions that they come down to, and what would follow.
 
 use bespoke_model as model;
-use bespoke_model::{Decision, Refusal, Resolution};
+use bespoke_model::{Decision, Refusal, Resolution, Tree};
 
-use super::{Change, Doc, FixView, Item, Outcome, Refused, Want, sentence};
+use super::{Change, Doc, FixView, Item, Outcome, Question, Refused, Want, Wanted, sentence};
 use crate::text;
 
 impl Doc {
@@ -76,12 +76,45 @@ impl Doc {
         if wanted.iter().all(|(id, decision)| config.get(id) == decision.as_ref()) {
             return Outcome::Same;
         }
-        let changes: Vec<model::Change> =
-            wanted.iter().map(|(id, to)| model::Change { id: id.clone(), to: to.clone() }).collect();
+        let changes = changes(wanted);
         match self.tree.preview(&self.now.decisions, &self.now.resolution, &changes, None) {
             Ok(effect) => Outcome::Change(self.change_of(effect)),
-            Err(refusal) => Outcome::Refused(self.refused(wanted, &refusal)),
+            Err(refusal) => {
+                let known = self.caches.borrow().proven.iter().find(|(w, _)| w == wanted).cloned();
+                Outcome::Refused(known.map_or_else(|| self.refused(wanted, &refusal), |(_, known)| known))
+            }
         }
+    }
+
+    /// What to ask to have the ways out of a refusal proven.
+    pub fn question(&self, wanted: &Wanted) -> Question {
+        Question {
+            decisions: self.now.decisions.clone(),
+            before: self.now.resolution.clone(),
+            changes: changes(wanted),
+            wanted: wanted.clone(),
+            state: self.state,
+        }
+    }
+
+    /// Takes the answer to a question; what it is about and the refusal, unless the config has changed meanwhile.
+    pub fn proven(&mut self, question: &Question, refusal: &Refusal) -> Option<(Wanted, Refused)> {
+        if question.state != self.state {
+            return None;
+        }
+        let mut refused = self.refused(&question.wanted, refusal);
+        // Whether or not there is a proof, nobody looks on.
+        refused.proven = true;
+        let caches = self.caches.get_mut();
+        for known in caches.previews.values_mut() {
+            if let Outcome::Refused(old) = known
+                && old.wanted == question.wanted
+            {
+                *old = refused.clone();
+            }
+        }
+        caches.proven.push((question.wanted.clone(), refused.clone()));
+        Some((question.wanted.clone(), refused))
     }
 
     pub(super) fn change_to(&self, after: &Resolution) -> Change {
@@ -110,7 +143,7 @@ impl Doc {
             .iter()
             .map(|fix| {
                 let words: Vec<String> =
-                    fix.changes.iter().map(|c| self.decision_words(&c.id, c.to.as_ref())).collect();
+                    fix.changes.iter().map(|c| decision_words(self.tree, &c.id, c.to.as_ref())).collect();
                 let mut decisions: Vec<(String, Option<Decision>)> = wanted
                     .iter()
                     .filter(|(id, _)| fix.changes.iter().all(|c| c.id != *id))
@@ -122,26 +155,16 @@ impl Doc {
                 FixView { title: text::listed(&words), decisions, image }
             })
             .collect();
-        Refused { because, fixes }
+        // Without any way out there is nothing to make smaller.
+        let proven = refusal.fixes.first().is_none_or(|fix| fix.minimal);
+        Refused { wanted: wanted.to_vec(), because, fixes, proven }
     }
 
     /// Decisions in words.
     pub fn words(&self, decisions: &[(String, Option<Decision>)]) -> String {
         let words: Vec<String> =
-            decisions.iter().map(|(id, to)| self.decision_words(id, to.as_ref())).collect();
+            decisions.iter().map(|(id, to)| decision_words(self.tree, id, to.as_ref())).collect();
         text::listed(&words)
-    }
-
-    pub(super) fn decision_words(&self, id: &str, decision: Option<&Decision>) -> String {
-        match decision {
-            None => format!("let {id} follow"),
-            Some(Decision::Bool(true)) if self.tree.find(id).is_some() => format!("turn on {id}"),
-            Some(Decision::Bool(false)) if self.tree.find(id).is_some() => format!("turn off {id}"),
-            Some(Decision::Text(member)) if self.tree.find(id).is_some() => {
-                format!("choose {member} for {id}")
-            }
-            Some(other) => format!("set {id} to {other}"),
-        }
     }
 
     /// A wish in words: `turn on net.tcp`.
@@ -168,5 +191,22 @@ impl Doc {
             Want::Value(value) => format!("{id} is {value} already"),
             _ => format!("you decided that on {id} already"),
         }
+    }
+}
+
+fn changes(wanted: &[(String, Option<Decision>)]) -> Vec<model::Change> {
+    wanted.iter().map(|(id, to)| model::Change { id: id.clone(), to: to.clone() }).collect()
+}
+
+/// A decision in words: `turn on net.tcp`.
+pub fn decision_words(tree: &Tree, id: &str, decision: Option<&Decision>) -> String {
+    match decision {
+        None => format!("let {id} follow"),
+        Some(Decision::Bool(true)) if tree.find(id).is_some() => format!("turn on {id}"),
+        Some(Decision::Bool(false)) if tree.find(id).is_some() => format!("turn off {id}"),
+        Some(Decision::Text(member)) if tree.find(id).is_some() => {
+            format!("choose {member} for {id}")
+        }
+        Some(other) => format!("set {id} to {other}"),
     }
 }

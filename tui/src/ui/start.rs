@@ -1,0 +1,180 @@
+//! What the configurator starts with: the config, and what is to be said about it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bespoke_model::{Config, Kind, Severity, Tree, closest};
+
+use crate::app::doc::decision_words;
+use crate::app::{Need, Way};
+use crate::cli;
+use crate::presets::{self, Chain, Failure};
+use crate::text;
+
+/// The config to start with when there is none: it extends the smallest preset.
+const FRESH: &str = "schema = 1\nextends = \"preset:hello\"\n";
+
+/// A config to open.
+pub(super) struct Start {
+    /// The config and what it extends.
+    pub(super) chain: Chain,
+    /// What the user calls it.
+    pub(super) name: String,
+    /// Its text on disk, when it is there.
+    pub(super) on_disk: Option<String>,
+}
+
+/// The config to open: the one that is named, ./bespoke.toml, or a new one.
+pub(super) fn choose(config: Option<&str>) -> Result<Start, Failure> {
+    let fresh = |name: &str, text: &str| -> Result<Start, Failure> {
+        let config =
+            Config::parse(name, text).map_err(|d| Failure::new(presets::strip_error(&d.to_string())))?;
+        let chain = presets::chain(config, presets::dir_of(Path::new(name)))?;
+        Ok(Start { chain, name: name.to_owned(), on_disk: None })
+    };
+    let known = |name: &str| -> Result<Start, Failure> {
+        let chain = presets::load(name)?;
+        let on_disk = Some(chain.config.text().to_owned());
+        Ok(Start { chain, name: name.to_owned(), on_disk })
+    };
+    match config {
+        None if Path::new("bespoke.toml").exists() => known("bespoke.toml"),
+        None => fresh("bespoke.toml", FRESH),
+        // A preset is a start, not a file: what comes of it is saved as one.
+        Some(name) if name.starts_with("preset:") => {
+            presets::load(name)?;
+            fresh("bespoke.toml", &FRESH.replace("preset:hello", name))
+        }
+        Some(path) if !Path::new(path).exists() && path.ends_with(".toml") => fresh(path, FRESH),
+        Some(path) => known(path),
+    }
+}
+
+/// What is wrong with a config, and what could be made of it.
+pub(super) struct Trouble {
+    /// What is wrong, each a sentence.
+    pub(super) because: Vec<String>,
+    /// What could be made of it; there is at least one.
+    pub(super) ways: Vec<Way>,
+}
+
+/// Looks for what is wrong with a config's decisions.
+///
+/// # Errors
+/// When something is, and it cannot be mended by changing the config.
+pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Failure> {
+    let Err(failure) = cli::resolve(tree, chain) else { return Ok(None) };
+    let mut because = Vec::new();
+    for problem in tree.check(&chain.config).0.iter().filter(|d| d.severity == Severity::Error) {
+        let at = problem.location.as_ref().map_or_else(String::new, |at| format!("line {}: ", at.line));
+        let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        because.push(format!("{at}{}{hint}.", problem.message));
+    }
+    let mut ways: Vec<Way> = Vec::new();
+    for (title, config) in without_faults(tree, &chain.config) {
+        let chain = Chain { config, ..chain.clone() };
+        match tree.resolve(&chain.decisions()) {
+            Ok(_) => ways.push(Way { title, text: chain.config.text().to_owned() }),
+            Err(refusal) => {
+                let prose = crate::app::doc::sentence(&refusal.prose);
+                if !because.contains(&prose) {
+                    because.push(prose);
+                }
+                for fix in &refusal.fixes {
+                    let mut config = chain.config.clone();
+                    let mut words: Vec<String> =
+                        Some(title.clone()).filter(|t| !t.is_empty()).into_iter().collect();
+                    for change in &fix.changes {
+                        config.set(&change.id, change.to.clone());
+                        words.push(decision_words(tree, &change.id, change.to.as_ref()));
+                    }
+                    ways.push(Way { title: text::listed(&words), text: config.text().to_owned() });
+                }
+            }
+        }
+    }
+    let sound = |way: &Way| {
+        let Ok(config) = Config::parse(chain.config.file(), &way.text) else { return false };
+        cli::resolve(tree, &Chain { config, ..chain.clone() }).is_ok()
+    };
+    ways.retain(sound);
+    if ways.is_empty() { Err(failure) } else { Ok(Some(Trouble { because, ways })) }
+}
+
+/// The config without the decisions that mean nothing to the tree: read as what they are nearest to, and left out.
+fn without_faults(tree: &Tree, config: &Config) -> Vec<(String, Config)> {
+    let entries = |config: &Config| -> Vec<(bool, String, bespoke_model::Decision)> {
+        let set = config.set_entries().map(|(id, to)| (false, id.to_owned(), to.clone()));
+        set.chain(config.fit_entries().map(|(id, to)| (true, id.to_owned(), to.clone()))).collect()
+    };
+    let wrong = |id: &str, to: &bespoke_model::Decision| {
+        let mut alone = Config::new("");
+        alone.set(id, Some(to.clone()));
+        tree.check(&alone).has_errors()
+    };
+    let (mut read, mut bare) = (config.clone(), config.clone());
+    let (mut readings, mut left_out) = (Vec::new(), Vec::new());
+    for (fitted, id, to) in entries(config).into_iter().filter(|(_, id, to)| wrong(id, to)) {
+        for config in [&mut read, &mut bare] {
+            if fitted { config.set_fit(&id, None) } else { config.set(&id, None) }
+        }
+        let known = tree.find(&id).is_some() || tree.find_param(&id).is_some();
+        let near = closest(&id, tree.decidable_ids()).filter(|near| !known && !wrong(near, &to));
+        left_out.push(format!("forget {id}"));
+        match near {
+            Some(near) if config.get(near).is_none() => {
+                if fitted {
+                    read.set_fit(near, Some(to))
+                } else {
+                    read.set(near, Some(to))
+                }
+                readings.push(format!("read {id} as {near}"));
+            }
+            _ => readings.push(format!("forget {id}")),
+        }
+    }
+    let mut ways = Vec::new();
+    if readings != left_out {
+        ways.push((text::listed(&readings), read));
+    }
+    ways.push((text::listed(&left_out), bare));
+    ways
+}
+
+/// What the program needs, and the parts that serve it.
+pub(super) fn needs(tree: &Tree, chain: &Chain) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let fitted: Vec<String> = chain
+        .config
+        .fit_entries()
+        .filter(|(id, _)| tree.find(id).is_some())
+        .map(|(id, _)| id.to_owned())
+        .collect();
+    if !fitted.is_empty() {
+        needs.push(Need { what: "what fitting found that it needs".to_owned(), parts: fitted });
+    }
+    let mut served: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for n in tree.nodes() {
+        let node = tree.node(n);
+        for link in &node.provides {
+            served.entry(link.text.clone()).or_default().push(node.id.clone());
+        }
+    }
+    let calls: Vec<String> = tree
+        .nodes()
+        .map(|n| tree.node(n))
+        .filter(|node| node.id.starts_with("abi.") && node.kind == Kind::Component)
+        .map(|node| node.id.clone())
+        .collect();
+    if !calls.is_empty() {
+        needs.push(Need { what: "families of system calls it may make".to_owned(), parts: calls });
+    }
+    needs.extend(served.into_iter().map(|(what, parts)| Need { what, parts }));
+    needs
+}
+
+/// Where unsaved edits are kept while the configurator runs.
+pub(super) fn recovery_path(file: &Path) -> PathBuf {
+    let name = file.file_name().map_or_else(|| "bespoke.toml".into(), |n| n.to_string_lossy().into_owned());
+    file.with_file_name(format!(".{name}.unsaved"))
+}
