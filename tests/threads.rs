@@ -72,3 +72,21 @@ fn mappings_are_as_on_linux() {
     }
     all_ok("memory.c", "musl", "\"memory.overcommit\" = \"strict\"\n", 0);
 }
+
+#[test]
+fn calls_are_traced_and_refusals_counted() {
+    let program = program("hello.c", "musl");
+    let set = "\"debug.log\" = false\n\"debug.trace\" = true\n\"debug.refused-count\" = true\n\"abi.terminal\" = false\n";
+    let run = Scratch::for_program(&program, "everything", set).boot(&[]);
+    for line in [
+        "[1] set_tid_address(0x",
+        "[1] ioctl(1, 0x5413, 0x",
+        " = -1 ENOSYS (38)",
+        "[1] exit_group(42) = ?",
+        "bespoke: calls refused with ENOSYS:",
+        "     1 ioctl (16): abi.terminal is off",
+    ] {
+        assert!(run.out.contains(line), "{line} is missing: {run:?}");
+    }
+    assert_eq!(run.status, 42);
+}

@@ -19,6 +19,10 @@ pub type Handler = fn(&Args) -> Result<u64>;
 crate::hook!(fn handlers() -> "syscall": Handler);
 // Told of calls that nobody serves.
 crate::hook!(fn refusals() -> "refused": fn(u64));
+// Told of each call before it is served.
+crate::hook!(fn beginnings() -> "call-begins": fn(&Frame));
+// Told of each call that comes back, and what it answers.
+crate::hook!(fn endings() -> "call-ends": fn(&Frame, &Result<u64>));
 
 /// Above the highest number of Linux 6.x.
 const CALLS: usize = 512;
@@ -87,6 +91,9 @@ extern "C" fn dispatch(frame: &mut Frame) -> ! {
     // SAFETY: written at boot only.
     let table = unsafe { &*core::ptr::addr_of!(TABLE) };
     let handler = table.get(frame.code as usize).copied().flatten();
+    for beginning in beginnings() {
+        (beginning.item)(frame);
+    }
     let result = match handler {
         Some(handler) => handler(&args),
         None => {
@@ -96,6 +103,9 @@ extern "C" fn dispatch(frame: &mut Frame) -> ! {
             Err(Errno::ENOSYS)
         }
     };
+    for ending in endings() {
+        (ending.item)(frame, &result);
+    }
     frame.rax = match result {
         Ok(value) => value,
         Err(error) => -i64::from(error.0) as u64,

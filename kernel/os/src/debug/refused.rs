@@ -8,7 +8,7 @@ crate::register!("refused": fn(u64) = { 10 => tell });
 static TOLD: KernelCell<[u64; 8]> = KernelCell::new([0; 8]);
 
 /// The component that is off and would have served a call, from the composer's table.
-fn component(number: u64) -> Option<&'static str> {
+pub fn component(number: u64) -> Option<&'static str> {
     let mut table = crate::table!("refused.syscall");
     while let Some((&length, rest)) = table.split_first() {
         let (id, rest) = rest.split_at_checked(usize::from(length))?;
@@ -23,10 +23,13 @@ fn component(number: u64) -> Option<&'static str> {
 }
 
 /// Calls that every libc tries and does without in silence: telling would only worry people.
-const OPTIONAL: [u32; 2] = [linux_raw_sys::general::__NR_rseq, linux_raw_sys::general::__NR_clone3];
+pub fn is_optional(number: u64) -> bool {
+    use linux_raw_sys::general::{__NR_clone3, __NR_rseq};
+    [__NR_rseq, __NR_clone3].contains(&(number as u32))
+}
 
 fn tell(number: u64) {
-    if OPTIONAL.contains(&(number as u32)) {
+    if is_optional(number) {
         return;
     }
     if let Some(word) = TOLD.borrow().get_mut(number as usize / 64) {
