@@ -370,3 +370,37 @@ fn wrong_usage_has_status_2() {
     );
     assert_eq!(place.run(&["frobnicate", "--x"]).code, 2);
 }
+
+#[test]
+fn new_tells_what_a_dynamic_program_needs() {
+    // The shell is the one dynamic program that is everywhere, unless it is static.
+    let place = Place::new();
+    let Ok(bytes) = fs::read("/bin/ls") else { return };
+    if !bytes.windows(9).any(|w| w == b"\0opendir\0") {
+        return;
+    }
+    let made = place.json(&["new", "/bin/ls", "--json"]);
+    let has = |key: &str, what: &str| {
+        made[key].as_array().unwrap().iter().any(|v| v.as_str().unwrap().contains(what))
+    };
+    assert!(has("parts", "abi.directories"), "{made}");
+    assert!(has("libraries", "libc"), "{made}");
+    let config = place.read("ls.toml");
+    assert!(config.contains("\"abi.directories\" = true"), "{config}");
+    assert!(config.contains("# Each build finds these for it"), "{config}");
+    assert_eq!(place.run(&["check", "ls.toml"]).code, 0);
+}
+
+#[test]
+fn a_copy_means_the_same_elsewhere() {
+    let text = "schema = 1\nextends = \"base.toml\"\n[program]\npath = \"bin/app\"\n[files]\n\"/etc/a\" = \"a\"\n\"/etc/b\" = \"/b\"\n";
+    let place =
+        Place::new().with("app.toml", text).with("base.toml", "schema = 1\nextends = \"preset:hello\"\n");
+    assert_eq!(place.run(&["preset", "save", "app.toml", "mine"]).code, 0);
+    let saved = place.read(".config/bespoke/presets/mine.toml");
+    let dir = place.path().canonicalize().unwrap();
+    for path in ["base.toml", "bin/app", "a"] {
+        assert!(saved.contains(&format!("\"{}\"", dir.join(path).display())), "{path}: {saved}");
+    }
+    assert!(saved.contains("\"/b\""), "{saved}");
+}

@@ -35,6 +35,7 @@ impl Session {
         command.env("LANG", "C.UTF-8");
         command.env("RUST_BACKTRACE", "0");
         command.env_remove("XDG_CONFIG_HOME");
+        command.env_remove("XDG_STATE_HOME");
         command.env_remove("NO_COLOR");
         for (name, value) in env {
             command.env(name, value);
@@ -241,6 +242,46 @@ fn a_terminal_that_is_too_small_says_so() {
     session.master.resize(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
     session.screen.lock().unwrap().screen_mut().set_size(24, 80);
     session.sees("Linux interface");
+    session.types("q", "");
+    session.ends();
+}
+
+#[test]
+fn a_config_that_cannot_be_opens_with_ways_out() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("a.toml");
+    let text = "schema = 1\nextends = \"preset:hello\"\n\n[set]\n\"abi.directorys\" = true # typo\n\"abi.open\" = false\n";
+    fs::write(&file, text).unwrap();
+    let mut session = Session::start(dir, &["a.toml"]);
+    session.sees("a.toml cannot be as it is");
+    session.sees("Line 5");
+    session.sees("read abi.directorys as abi.directories");
+    session.types("q", "");
+    let (code, _, dir) = session.ends();
+    assert_eq!((code, fs::read_to_string(&file).unwrap().as_str()), (0, text), "nothing is written unasked");
+    assert_eq!(files(dir.path()), ["a.toml"]);
+
+    let mut session = Session::start(dir, &["a.toml"]);
+    session.sees("cannot be as it is");
+    session.types("1", "unsaved");
+    session.types("s", "saved a.toml");
+    session.types("q", "");
+    let (_, _, dir) = session.ends();
+    let saved = fs::read_to_string(dir.path().join("a.toml")).unwrap();
+    assert!(saved.contains("\"abi.directories\" = true"), "{saved}");
+}
+
+#[test]
+fn a_budget_holds_until_the_next_start() {
+    let mut session = Session::start(TempDir::new().unwrap(), &["preset:hello"]);
+    session.sees("bespoke.toml");
+    session.types("$", "size budget");
+    session.types("4MiB\r", "left");
+    session.types("s", "saved");
+    session.types("q", "");
+    let (_, _, dir) = session.ends();
+    let mut session = Session::start(dir, &[]);
+    session.sees("budget 4,194,304 B");
     session.types("q", "");
     session.ends();
 }

@@ -256,7 +256,7 @@ impl App {
             console: Console::default(),
             detail_scroll: 0,
             detail_shown: true,
-            detail_share: 42,
+            detail_share: 38,
             rows: Vec::new(),
             deps_of: None,
             effects: Vec::new(),

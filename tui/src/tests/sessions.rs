@@ -276,3 +276,105 @@ fn the_mouse_moves_toggles_and_drags() {
     assert_eq!(session.app.view, view);
     session.event(mouse(MouseEventKind::ScrollDown, 5, 10));
 }
+
+#[test]
+fn lines_are_typed_to_the_program_that_runs() {
+    let mut session = Session::new(80, 24);
+    session.keys("t");
+    assert!(session.line("nothing is running").contains("r boots"));
+    session.event(Event::Booted);
+    session.event(Event::Console("name? ".into()));
+    session.keys("tAdq<backspace>a<enter>");
+    assert!(session.effects.contains(&Effect::Type(b"Ada\n".to_vec())), "{:?}", session.effects);
+    assert!(!session.quit, "q is a letter now");
+    assert_eq!(session.line("name?"), " name? Ada");
+    session.keys("<up>!<enter><c-c>");
+    assert!(session.effects.contains(&Effect::Type(b"Ada!\n".to_vec())));
+    assert!(session.effects.contains(&Effect::Type(vec![3])));
+    session.event(Event::Paste("one\ntwo".into()));
+    assert!(session.effects.contains(&Effect::Type(b"one\n".to_vec())));
+    assert_eq!(session.line("> two"), " > two");
+    session.keys("<esc>j");
+    assert_eq!(session.app.scroll().cursor, 1, "keys are for the tree again");
+    session.keys("t");
+    session.event(Event::Exited("exit status 0 after 9 ms".into(), true));
+    session.keys("k");
+    assert_eq!(session.app.scroll().cursor, 0, "there is nobody left to type to");
+}
+
+#[test]
+fn a_program_is_started_over() {
+    let mut session = Session::new(80, 24);
+    session.event(Event::Booted);
+    session.event(Event::Console("first\n".into()));
+    session.keys("r");
+    assert_eq!(session.effects, [Effect::Boot]);
+    assert!(session.app.console.building && !session.app.console.running);
+    session.event(Event::Booted);
+    session.event(Event::Console("second\n".into()));
+    let screen = session.screen();
+    let at = |what: &str| screen.lines().position(|line| line.contains(what)).unwrap();
+    assert!(at("first") < at("[stopped") && at("[stopped") < at("second"), "{screen}");
+}
+
+#[test]
+fn the_console_scrolls_while_the_tree_is_used() {
+    let mut session = Session::new(80, 24);
+    session.event(Event::Booted);
+    for i in 0..50 {
+        session.event(Event::Console(format!("line {i}\n")));
+    }
+    session.keys("{j");
+    assert!(session.line("console:").contains("5 lines back"));
+    assert!(!session.screen().contains("line 49"));
+    assert_eq!(session.app.scroll().cursor, 1);
+    session.keys("}");
+    assert!(session.screen().contains("line 49"));
+}
+
+#[test]
+fn a_first_answer_says_so_until_it_is_proven() {
+    let mut tree: Vec<(String, String)> = vec![("m".into(), "title='M'\nhelp='Many.'\nkind='menu'".into())];
+    for n in 0..2_100 {
+        tree.push((format!("m.p{n}"), format!("title='Part {n}'\nhelp='One of many.'")));
+    }
+    tree.push(("m.top".into(), "title='Top'\nhelp='T.'\nconflicts=['m.p1','m.p2']".into()));
+    let sources: Vec<bespoke_model::Source> =
+        tree.iter().map(|(id, text)| bespoke_model::Source { id, file: id, text }).collect();
+    let tree: &'static bespoke_model::Tree =
+        Box::leak(Box::new(bespoke_model::Tree::load(&sources).unwrap()));
+    let text = "schema = 1\n[set]\n\"m.p1\" = true\n\"m.p2\" = true\n";
+    let mut session = Session::open(tree, text, crate::app::theme::Theme::new(true, false), 100, 30);
+    assert!(session.app.unproven().is_none());
+    session.keys("/m.top<enter>");
+    assert!(session.screen().contains("a first answer"), "{}", session.screen());
+    let question = session.app.unproven().unwrap();
+    session.keys("<space>");
+    assert!(session.screen().contains("This is a first answer"));
+    assert!(session.app.unproven().unwrap().is(&question), "the same is still looked for");
+
+    let budget = bespoke_model::Budget { checks: u32::MAX, fixes: 3, stop: None };
+    let refusal = tree
+        .preview_within(&question.decisions, &question.before, &question.changes, None, &budget)
+        .unwrap_err();
+    session.event(Event::Proven(Box::new(question.clone()), Box::new(refusal.clone())));
+    assert!(!session.screen().contains("first answer"), "{}", session.screen());
+    assert!(session.app.unproven().is_none());
+    session.keys("1");
+    assert!(session.app.doc.text().contains("\"m.top\" = true"));
+
+    // What comes too late, after the config has changed, is left aside.
+    session.keys("u/m.p7<enter><space>/m.top<enter>");
+    session.event(Event::Proven(Box::new(question), Box::new(refusal)));
+    assert!(session.app.unproven().is_some());
+}
+
+#[test]
+fn the_budget_is_remembered() {
+    let mut session = Session::new(80, 24);
+    session.keys("$64KiB<enter>");
+    assert_eq!(session.effects, [Effect::KeepBudget]);
+    session.keys("$<c-u><enter>");
+    assert_eq!(session.app.budget, None);
+    assert_eq!(session.effects.len(), 2);
+}

@@ -68,10 +68,10 @@ pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Fai
     for problem in tree.check(&chain.config).0.iter().filter(|d| d.severity == Severity::Error) {
         let at = problem.location.as_ref().map_or_else(String::new, |at| format!("line {}: ", at.line));
         let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
-        because.push(format!("{at}{}{hint}.", problem.message));
+        because.push(crate::app::doc::sentence(&format!("{at}{}{hint}", problem.message)));
     }
     let mut ways: Vec<Way> = Vec::new();
-    for (title, config) in without_faults(tree, &chain.config) {
+    for Reading { title, read, config } in readings(tree, &chain.config) {
         let chain = Chain { config, ..chain.clone() };
         match tree.resolve(&chain.decisions()) {
             Ok(_) => ways.push(Way { title, text: chain.config.text().to_owned() }),
@@ -80,7 +80,10 @@ pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Fai
                 if !because.contains(&prose) {
                     because.push(prose);
                 }
-                for fix in &refusal.fixes {
+                // To read a word as another and then to forget that is no way of its own.
+                for fix in
+                    refusal.fixes.iter().filter(|fix| fix.changes.iter().all(|c| !read.contains(&c.id)))
+                {
                     let mut config = chain.config.clone();
                     let mut words: Vec<String> =
                         Some(title.clone()).filter(|t| !t.is_empty()).into_iter().collect();
@@ -101,8 +104,17 @@ pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Fai
     if ways.is_empty() { Err(failure) } else { Ok(Some(Trouble { because, ways })) }
 }
 
-/// The config without the decisions that mean nothing to the tree: read as what they are nearest to, and left out.
-fn without_faults(tree: &Tree, config: &Config) -> Vec<(String, Config)> {
+/// A config without the decisions that mean nothing to the tree.
+struct Reading {
+    /// What was made of them, in words.
+    title: String,
+    /// What some were read as.
+    read: Vec<String>,
+    config: Config,
+}
+
+/// Decisions that mean nothing to the tree are read as what they are nearest to, or else all left out.
+fn readings(tree: &Tree, config: &Config) -> Vec<Reading> {
     let entries = |config: &Config| -> Vec<(bool, String, bespoke_model::Decision)> {
         let set = config.set_entries().map(|(id, to)| (false, id.to_owned(), to.clone()));
         set.chain(config.fit_entries().map(|(id, to)| (true, id.to_owned(), to.clone()))).collect()
@@ -113,13 +125,13 @@ fn without_faults(tree: &Tree, config: &Config) -> Vec<(String, Config)> {
         tree.check(&alone).has_errors()
     };
     let (mut read, mut bare) = (config.clone(), config.clone());
-    let (mut readings, mut left_out) = (Vec::new(), Vec::new());
+    let (mut readings, mut left_out, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (fitted, id, to) in entries(config).into_iter().filter(|(_, id, to)| wrong(id, to)) {
         for config in [&mut read, &mut bare] {
             if fitted { config.set_fit(&id, None) } else { config.set(&id, None) }
         }
-        let known = tree.find(&id).is_some() || tree.find_param(&id).is_some();
-        let near = closest(&id, tree.decidable_ids()).filter(|near| !known && !wrong(near, &to));
+        let is_known = tree.find(&id).is_some() || tree.find_param(&id).is_some();
+        let near = closest(&id, tree.decidable_ids()).filter(|near| !is_known && !wrong(near, &to));
         left_out.push(format!("forget {id}"));
         match near {
             Some(near) if config.get(near).is_none() => {
@@ -129,16 +141,17 @@ fn without_faults(tree: &Tree, config: &Config) -> Vec<(String, Config)> {
                     read.set(near, Some(to))
                 }
                 readings.push(format!("read {id} as {near}"));
+                known.push(near.to_owned());
             }
             _ => readings.push(format!("forget {id}")),
         }
     }
-    let mut ways = Vec::new();
-    if readings != left_out {
-        ways.push((text::listed(&readings), read));
+    let mut found = Vec::new();
+    if !known.is_empty() {
+        found.push(Reading { title: text::listed(&readings), read: known, config: read });
     }
-    ways.push((text::listed(&left_out), bare));
-    ways
+    found.push(Reading { title: text::listed(&left_out), read: Vec::new(), config: bare });
+    found
 }
 
 /// What the program needs, and the parts that serve it.

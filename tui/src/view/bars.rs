@@ -23,7 +23,7 @@ pub(super) fn top(app: &App, tabs: &[(View, Rect)], area: Rect, buffer: &mut Buf
         (false, false) => String::new(),
     };
     let view = if tabs.is_empty() { tab(app.view) } else { String::new() };
-    let brand = if area.width >= 60 { " bespoke " } else { " " };
+    let brand = if room >= 34 { " bespoke " } else { " " };
     let fixed = brand.len() + text::width(&state) + text::width(&view) + 3;
     let name =
         text::fit_path(app.doc.file(), usize::from(room).saturating_sub(fixed).max(8), glyphs.ellipsis);

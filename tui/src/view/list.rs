@@ -105,7 +105,7 @@ fn who(app: &App, item: Item) -> String {
         Item::Param(_) if doc.pinned(item).is_some() => "you".to_owned(),
         Item::Param(_) => match doc.origin(item) {
             Origin::Default => String::new(),
-            _ => origin_words(doc, item),
+            _ => in_short(app, item),
         },
         Item::Node(n) => {
             let node = doc.tree().node(n);
@@ -123,9 +123,19 @@ fn who(app: &App, item: Item) -> String {
                     }
                 }
                 (_, Origin::Default) if !on => String::new(),
-                _ => origin_words(doc, item),
+                _ => in_short(app, item),
             }
         }
+    }
+}
+
+/// Why an item is as it is, in as few words as will do; the detail has them all.
+fn in_short(app: &App, item: Item) -> String {
+    let tree = app.doc.tree();
+    match app.doc.origin(item) {
+        Origin::Preset(name) if name.starts_with("preset:") => "preset".to_owned(),
+        Origin::RequiredBy(n) => format!("for {}", tree.node(*n).id),
+        _ => origin_words(&app.doc, item),
     }
 }
 
@@ -156,8 +166,8 @@ fn row(app: &App, row: &Row, at_cursor: bool, area: Rect, buffer: &mut Buffer) {
     let (glyph, mut word, tone) = state(app, item);
     let (bytes, bytes_tone) = bytes(app, item);
     let roomy = width >= 56;
-    let bytes_room = if roomy { 13 } else { 10 };
-    let word_room = if roomy { (width / 3).min(34) } else { 8 };
+    let bytes_room = if roomy { 12 } else { 10 };
+    let word_room = if roomy { (width * 2 / 7).clamp(17, 34) } else { 8 };
     let name_room = width.saturating_sub(bytes_room + word_room + 3);
 
     let tree = app.doc.tree();
