@@ -96,7 +96,7 @@ impl Panes {
     fn place_tabs(&mut self, shown: View) {
         let wide: usize = View::ALL.iter().map(|v| tab(*v).len() + 1).sum();
         let mut x = self.top.right();
-        let named = usize::from(self.top.width) >= wide + 22;
+        let named = usize::from(self.top.width) >= wide + 20;
         if self.top.width < 60 {
             return;
         }

@@ -101,6 +101,11 @@ fn list_title(app: &App) -> String {
     match app.view {
         View::Tree => String::new(),
         View::Sizes => "parts by size".to_owned(),
+        View::Map if app.doc.program_overwhelms() => {
+            let now = app.doc.footprint();
+            let left_out = text::bytes(now.program_bytes + now.files_bytes);
+            format!("where the system's bytes go; the program's {left_out} are not drawn")
+        }
         View::Map => "where the bytes go".to_owned(),
         View::Deps => match app.deps_of {
             Some(Item::Node(n)) => format!("{} and the parts around it", app.doc.tree().node(n).id),

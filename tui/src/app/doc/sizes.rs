@@ -43,7 +43,13 @@ impl Doc {
         matches!(self.caches.borrow().previews.get(&item), Some(Outcome::Refused(_)))
     }
 
-    /// Where the image's bytes are, the largest first.
+    /// Whether the program and its files are so large that a map with them would show nothing else.
+    pub fn program_overwhelms(&self) -> bool {
+        let footprint = &self.now.footprint;
+        footprint.program_bytes + footprint.files_bytes > footprint.os_bytes
+    }
+
+    /// Where the image's bytes are, the largest first. A program that overwhelms all else is left out.
     pub fn shares(&self) -> Vec<Share> {
         if let Some(shares) = &self.caches.borrow().shares {
             return shares.clone();
@@ -77,6 +83,9 @@ impl Doc {
         let rest = footprint.image_bytes.saturating_sub(shares.iter().map(|s| s.bytes).sum());
         shares.push(Share { node: None, name: REST.to_owned(), bytes: rest });
         shares.retain(|share| share.bytes > 0);
+        if self.program_overwhelms() {
+            shares.retain(|share| share.name != PROGRAM && share.name != FILES);
+        }
         shares.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         if exact {
             self.caches.borrow_mut().shares = Some(shares.clone());
