@@ -23,6 +23,8 @@ pub struct Console {
     pub ended: Option<(String, bool)>,
     /// How many lines it is scrolled back.
     pub back: usize,
+    /// The parts that were off when the program asked for them, by what the system said.
+    pub missed: Vec<String>,
     /// The line that is being typed to the program, while keys go there.
     pub typing: Option<Input>,
     /// The lines that were typed, oldest first, and the one that is looked at again.
@@ -54,6 +56,12 @@ impl Console {
                 }
             }
             self.open = !ends;
+            if ends && let Some(id) = self.lines.back().and_then(|line| missing(line)) {
+                let id = id.to_owned();
+                if !self.missed.contains(&id) {
+                    self.missed.push(id);
+                }
+            }
         }
         while self.lines.len() > CONSOLE_LINES {
             self.lines.pop_front();
@@ -80,6 +88,12 @@ impl Console {
         self.open = false;
         self.lines.push_back(line);
     }
+}
+
+/// The part that a message of the system says is off.
+fn missing(line: &str) -> Option<&str> {
+    let at = line.find("bespoke: ")?;
+    line[at..].strip_suffix(" is off")?.rsplit(' ').next()
 }
 
 fn strip_escapes(chunk: &str) -> String {

@@ -28,6 +28,7 @@ use bespoke_model::{NodeId, Refusal};
 use crossterm::event::MouseEvent;
 use ratatui::layout::Rect;
 
+use self::action::Action;
 use self::console::Console;
 use self::doc::{Doc, Item, Question};
 use self::keymap::{Key, Keymap};
@@ -231,6 +232,8 @@ pub struct Way {
     pub text: String,
 }
 
+const MISSED: &str = "what it asked for when it ran, and was off";
+
 /// Something that the program needs.
 #[derive(Clone, Debug)]
 pub struct Need {
@@ -432,22 +435,56 @@ impl App {
                 if !self.console.lines.is_empty() {
                     self.console.rule("[booted again]".to_owned());
                 }
+                self.console.missed.clear();
+                self.needs.retain(|need| need.what != MISSED);
                 self.console.running = true;
                 self.console.ended = None;
                 self.console.back = 0;
                 self.keep_visible();
             }
-            Event::Console(chunk) => self.console.write(&chunk),
+            Event::Console(chunk) => {
+                let before = self.console.missed.len();
+                self.console.write(&chunk);
+                if self.console.missed.len() > before {
+                    self.tell_missed();
+                }
+            }
             Event::Exited(how, good) => {
                 self.console.running = false;
                 self.console.building = false;
                 self.console.typing = None;
                 self.console.rule(format!("[{how}]"));
                 self.console.ended = Some((how.clone(), good));
+                let missed = self.needs.iter().find(|need| need.what == MISSED).map_or(0, |n| n.parts.len());
+                let how = match missed {
+                    0 => how,
+                    _ => {
+                        let view = self.keymap.shown(Action::ViewProgram);
+                        format!("{how}; {view} shows {} that it missed", text::count(missed, "part"))
+                    }
+                };
                 self.say(if good { Tone::Good } else { Tone::Bad }, how);
                 self.keep_visible();
             }
         }
+    }
+
+    /// Shows what the program asked for in vain, with the parts that would serve it.
+    fn tell_missed(&mut self) {
+        let tree = self.doc.tree();
+        let parts: Vec<String> =
+            self.console.missed.iter().filter(|id| tree.find(id).is_some()).cloned().collect();
+        let Some(last) = parts.last().cloned() else { return };
+        self.needs.retain(|need| need.what != MISSED);
+        self.needs.insert(0, Need { what: MISSED.to_owned(), parts });
+        if self.view == View::Program {
+            self.rebuild();
+        }
+        let view = self.keymap.shown(Action::ViewProgram);
+        self.say(
+            Tone::Notable,
+            format!("the program asked for {last}, which is off; {view} shows such parts"),
+        );
     }
 
     /// Says something in the line at the bottom.

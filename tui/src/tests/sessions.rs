@@ -378,3 +378,17 @@ fn the_budget_is_remembered() {
     assert_eq!(session.app.budget, None);
     assert_eq!(session.effects.len(), 2);
 }
+
+#[test]
+fn what_a_program_missed_is_offered() {
+    let mut session = Session::new(100, 30);
+    session.event(Event::Booted);
+    session.event(Event::Console("bespoke: system call 41 answered ENOSYS: net.t".into()));
+    session
+        .event(Event::Console("cp is off\nbespoke: system call 9 answered ENOSYS: no.such is off\n".into()));
+    assert!(session.line("the program asked for").contains("net.tcp"));
+    session.event(Event::Exited("exit status 1 after 9 ms".into(), false));
+    assert!(session.line("exit status 1 after 9 ms; 5 shows 1 part").contains("missed"));
+    session.keys("5<space>");
+    assert!(session.app.doc.text().contains("\"net.tcp\" = true"), "{}", session.screen());
+}

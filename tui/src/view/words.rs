@@ -96,7 +96,7 @@ fn words(text: &str) -> Vec<&str> {
         let (word, next) = (&text[from..at], text[at..].trim_start());
         let unit = next.split([' ', ',', '.', ')']).next().unwrap_or_default();
         let number = word.ends_with(|c: char| c.is_ascii_digit()) && !word.contains(' ');
-        if number && matches!(unit, "B" | "KiB" | "MiB" | "GiB" | "ms" | "%") {
+        if number && matches!(unit, "syscalls" | "B" | "KiB" | "MiB" | "GiB" | "ms" | "%") {
             continue;
         }
         words.extend(Some(word.trim()).filter(|word| !word.is_empty()));

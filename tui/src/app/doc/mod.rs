@@ -406,6 +406,11 @@ impl Doc {
         if let Some(about) = &self.now.chain.about() {
             lines.push(format!("it is      {about}"));
         }
+        if program.path.starts_with("demo:") {
+            lines.push(
+                "yours      `bespoke new PROGRAM` writes a config for a program of your own".to_owned(),
+            );
+        }
         if !program.args.is_empty() {
             lines.push(format!("arguments  {}", program.args.join(" ")));
         }
