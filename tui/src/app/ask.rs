@@ -64,16 +64,21 @@ impl App {
                 Entry::new(format!("turn off {id}"), note, Pick::Drop(vec![(id, Some(Decision::OFF))]))
             })
             .collect();
-        if entries.is_empty() {
-            self.say(Tone::Bad, format!("over the budget by {}, and nothing can go", text::bytes(over)));
-            return;
+        let now = self.doc.footprint();
+        let fixed = now.program_bytes + now.files_bytes;
+        let mut lines = Vec::new();
+        if fixed > budget {
+            let fixed = text::bytes(fixed);
+            lines
+                .push(format!("The program and its files alone have {fixed}: no choice of parts is enough."));
         }
+        lines.push(match entries.is_empty() {
+            true => "Every part is there because somebody asked for it.".to_owned(),
+            false => "The largest parts that nobody asked for:".to_owned(),
+        });
+        entries.push(Entry::new("another budget", text::bytes(budget), Pick::Budget).key('b'));
         entries.push(Entry::new("leave it", "", Pick::Nothing));
-        self.ask(Menu::new(
-            format!("over the budget by {}", text::bytes(over)),
-            vec!["The largest parts that nobody asked for:".to_owned()],
-            entries,
-        ));
+        self.ask(Menu::new(format!("over the budget by {}", text::bytes(over)), lines, entries));
     }
 
     pub(super) fn ask_preset(&mut self) {

@@ -85,6 +85,7 @@ impl App {
                     self.over_budget();
                 }
             }
+            Pick::Budget => self.ask_budget(),
             Pick::QuitDiscard => {
                 self.effects.push(Effect::DropRecovery);
                 self.effects.push(Effect::Quit);

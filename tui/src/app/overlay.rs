@@ -15,6 +15,8 @@ pub enum Pick {
     Decide(Vec<(String, Option<Decision>)>),
     /// Decisions are made to get under the budget; more are offered while it is not enough.
     Drop(Vec<(String, Option<Decision>)>),
+    /// Another size budget is asked for.
+    Budget,
     /// The program ends, and edits are lost.
     QuitDiscard,
     /// The edits are saved, then the program ends.
