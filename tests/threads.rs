@@ -90,3 +90,19 @@ fn calls_are_traced_and_refusals_counted() {
     }
     assert_eq!(run.status, 42);
 }
+
+#[test]
+fn a_kernel_stack_that_runs_over_is_reported() {
+    // In ring 0 a program can call a routine of the kernel with the stack pointer at the stack's end.
+    let program = program("fault.c", "musl");
+    let scratch = Scratch::for_program(&program, "everything", &format!("\"debug.log\" = false\n{RING_0}"));
+    assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
+    let symbols =
+        std::process::Command::new("nm").arg("-C").arg(scratch.path().join("app.img.sym")).output().unwrap();
+    let symbols = String::from_utf8(symbols.stdout).unwrap();
+    let routine = symbols.lines().find(|line| line.ends_with("::debug::fault::report")).expect("the routine");
+    let address = format!("0x{}", routine.split_whitespace().next().expect("an address"));
+    let run = scratch.run(&["run", "app.img", "--", "overflow", &address]);
+    assert_eq!(run.status, 255, "{run:?}");
+    assert!(run.out.contains("page fault writing 0xffffc00000000ff8 at"), "{run:?}");
+}

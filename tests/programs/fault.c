@@ -25,5 +25,7 @@ int main(int argc, char **argv) {
         abort();
     if (!strcmp(how, "jump")) /* to an address of the kernel, in ring 0 */
         ((void (*)(void *))strtoull(argv[2], 0, 0))((void *)1);
+    if (!strcmp(how, "overflow")) /* the same, at the very end of the first thread's kernel stack */
+        __asm__ volatile("mov %0, %%rsp; mov $1, %%edi; jmp *%1" ::"r"(0xffffc00000001008), "r"(strtoull(argv[2], 0, 0)));
     return 0;
 }

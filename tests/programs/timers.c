@@ -60,8 +60,8 @@ int main(void) {
     say("on the time of day too", a <= b && b <= c && c - a < 1000 * ms && a > 1600000000L * 1000 * ms);
     struct timeval tv;
     gettimeofday(&tv, 0);
-    say("gettimeofday", llabs(tv.tv_sec * 1000000000L + tv.tv_usec * 1000 - now(CLOCK_REALTIME)) < 500 * ms);
-    say("time", llabs(time(0) - now(CLOCK_REALTIME) / 1000000000L) <= 1);
+    say("gettimeofday", labs(tv.tv_sec * 1000000000L + tv.tv_usec * 1000 - now(CLOCK_REALTIME)) < 500 * ms);
+    say("time", labs(time(0) - now(CLOCK_REALTIME) / 1000000000L) <= 1);
     struct timespec t;
     say("no such clock", clock_gettime(77, &t) == -1 && errno == EINVAL);
 
@@ -89,20 +89,20 @@ int main(void) {
     a = now(CLOCK_MONOTONIC);
     say("timerfd", fd >= 0 && timerfd_settime(fd, 0, &spec, 0) == 0);
     uint64_t times = 0;
-    say("first time", read(fd, &times, 8) == 8 && times == 1 && now(CLOCK_MONOTONIC) - a >= 20 * ms);
+    say("first time", read(fd, &times, 8) == 8 && times >= 1 && now(CLOCK_MONOTONIC) - a >= 20 * ms);
     usleep(55000);
-    say("times since", read(fd, &times, 8) == 8 && times >= 5);
+    say("times since", read(fd, &times, 8) == 8 && times >= 4);
     say("timerfd_gettime", timerfd_gettime(fd, &left) == 0 && left.it_interval.tv_nsec == 10 * ms && left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 10 * ms);
     struct timespec soon;
     clock_gettime(CLOCK_REALTIME, &soon);
-    soon.tv_nsec += 20 * ms;
+    soon.tv_nsec += 200 * ms;
     soon.tv_sec += soon.tv_nsec / 1000000000;
     soon.tv_nsec %= 1000000000;
     int fd2 = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK);
     struct itimerspec absolute = {{0, 0}, soon};
     timerfd_settime(fd2, TFD_TIMER_ABSTIME, &absolute, 0);
     say("not yet", read(fd2, &times, 8) == -1 && errno == EAGAIN);
-    usleep(40000);
+    usleep(250000);
     say("absolute", read(fd2, &times, 8) == 8 && times == 1);
     close(fd);
     close(fd2);
@@ -124,11 +124,11 @@ int main(void) {
     say("unset", count == 0);
     say("alarm", alarm(10) == 0 && alarm(0) == 10);
     signal(SIGPROF, counting);
-    it.it_value.tv_usec = 20000;
+    it.it_value.tv_usec = 100000;
     setitimer(ITIMER_PROF, &it, 0);
     usleep(50000);
     before = count;
-    burn(60 * ms);
+    burn(400 * ms);
     say("ITIMER_PROF counts processor time", before == 0 && count == 1);
 
     struct sigaction action = {.sa_sigaction = telling, .sa_flags = SA_SIGINFO};

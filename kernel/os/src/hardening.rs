@@ -1,5 +1,6 @@
 //! What makes mistakes harder to exploit.
 pub mod aslr;
+pub mod guard_pages;
 pub mod isolation;
 pub mod smap;
 pub mod wx;

@@ -4,15 +4,16 @@
 use crate::memory::paging::{KERNEL_BASE, phys_to_virt};
 
 const PAGE: usize = 4096;
-const STACK: usize = 16 * 1024;
+/// Bytes of the boot stack.
+pub const STACK: usize = 16 * 1024;
 
 #[repr(C, align(4096))]
-struct Pages<const N: usize>([u8; N]);
+pub struct Pages<const N: usize>([u8; N]);
 
 /// PML4, low PDPT, high PDPT, page directory. The first three words of the 4-level tree that both mappings share.
 static mut TABLES: Pages<{ 4 * PAGE }> = Pages([0; _]);
-/// The boot stack; later the stack that the idle loop and the first thread start from.
-static mut BOOT_STACK: Pages<STACK> = Pages([0; _]);
+/// The boot stack; later the first thread's, or the one to report on when a guarded stack has run over.
+pub static mut BOOT_STACK: Pages<STACK> = Pages([0; _]);
 
 #[repr(C, align(8))]
 struct EarlyGdt([u64; 2]);

@@ -30,6 +30,43 @@ crate::hook!(fn yields() -> "yield": fn());
 // Called when another thread's turn begins.
 crate::hook!(fn turns() -> "turn": fn());
 
+// Makes a kernel stack visible at other addresses than the frames' own: its first frame and how many.
+crate::hook!(fn stack_mappers() -> "stack-map": fn(u64, usize) -> Option<u64>);
+// Undoes that: the address, and how many pages.
+crate::hook!(fn stack_unmappers() -> "stack-unmap": fn(u64, usize));
+
+/// Where a thread runs in the kernel.
+#[derive(Clone, Copy)]
+struct KernelStack {
+    frame: u64,
+    address: u64,
+}
+
+impl KernelStack {
+    fn new() -> Option<Self> {
+        let frame = frames::allocate_run(STACK_PAGES)?;
+        let address = match stack_mappers().first() {
+            None => Some(phys_to_virt(frame)),
+            Some(mapper) => (mapper.item)(frame, STACK_PAGES),
+        };
+        if address.is_none() {
+            frames::free_run(frame, STACK_PAGES);
+        }
+        Some(Self { frame, address: address? })
+    }
+
+    fn top(self) -> u64 {
+        self.address + STACK_PAGES as u64 * PAGE
+    }
+
+    fn free(self) {
+        for unmapper in stack_unmappers() {
+            (unmapper.item)(self.address, STACK_PAGES);
+        }
+        frames::free_run(self.frame, STACK_PAGES);
+    }
+}
+
 /// How a thread waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -43,8 +80,8 @@ enum Waiting {
 /// One thread.
 pub struct Thread {
     pub tid: u32,
-    /// First frame of the kernel stack; none for the first thread, which stays on the boot stack.
-    stack: Option<u64>,
+    /// The kernel stack; none for a first thread that stays on the boot stack.
+    stack: Option<KernelStack>,
     stack_top: u64,
     /// Kernel stack pointer while switched away.
     saved_rsp: Cell<u64>,
@@ -118,15 +155,23 @@ pub fn start_first(start: Start) -> ! {
         rsp: start.stack,
         ..Frame::default()
     };
-    let top = crate::boot::pvh::boot_stack_top();
+    // Guarded like any other where stacks are guarded; otherwise the boot stack serves on.
+    let stack = if stack_mappers().is_empty() { None } else { KernelStack::new() };
+    let top = stack.map_or_else(crate::boot::pvh::boot_stack_top, KernelStack::top);
     let state = fpu::State::current().expect("memory for the first thread");
-    add(None, top, 0, 0, state);
+    add(stack, top, 0, 0, state);
     let first = SCHEDULER.borrow().ready.pop_front();
     make_current(first.expect("the thread just added"));
     leave_by(&frame)
 }
 
-fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64, fpu: fpu::State) -> Rc<Thread> {
+fn add(
+    stack: Option<KernelStack>,
+    stack_top: u64,
+    saved_rsp: u64,
+    fs_base: u64,
+    fpu: fpu::State,
+) -> Rc<Thread> {
     let mut scheduler = SCHEDULER.borrow();
     let tid = scheduler.next_tid;
     scheduler.next_tid += 1;
@@ -159,8 +204,8 @@ fn add(stack: Option<u64>, stack_top: u64, saved_rsp: u64, fs_base: u64, fpu: fp
 pub fn spawn(frame: &Frame, fs_base: u64) -> Result<Rc<Thread>> {
     let state = fpu::State::current().ok_or(Errno::EAGAIN)?;
     make_room().ok_or(Errno::EAGAIN)?;
-    let stack = frames::allocate_run(STACK_PAGES).ok_or(Errno::EAGAIN)?;
-    let top = phys_to_virt(stack) + STACK_PAGES as u64 * PAGE;
+    let stack = KernelStack::new().ok_or(Errno::EAGAIN)?;
+    let top = stack.top();
     let at = top - size_of::<Frame>() as u64;
     // Below the frame: what `switch` pops (six registers) and returns to.
     let saved = at - 7 * 8;
@@ -219,7 +264,7 @@ unsafe extern "C" fn switch(save: *mut u64, to: u64) {
 extern "C" fn after_switch() {
     let ended = SCHEDULER.borrow().ended.take();
     if let Some(stack) = ended.and_then(|thread| thread.stack) {
-        frames::free_run(stack, STACK_PAGES);
+        stack.free();
     }
 }
 
