@@ -19,10 +19,8 @@ pub type Handler = fn(&Args) -> Result<u64>;
 crate::hook!(fn handlers() -> "syscall": Handler);
 // Told of calls that nobody serves.
 crate::hook!(fn refusals() -> "refused": fn(u64));
-// Told of each call before it is served.
-crate::hook!(fn beginnings() -> "call-begins": fn(&Frame));
-// Told of each call that comes back, and what it answers.
-crate::hook!(fn endings() -> "call-ends": fn(&Frame, &Result<u64>));
+// Stands between the program and what serves its calls; calls [`serve`].
+crate::hook!(fn observers() -> "call": fn(&Frame, &Args) -> Result<u64>);
 
 /// Above the highest number of Linux 6.x.
 const CALLS: usize = 512;
@@ -86,26 +84,28 @@ unsafe extern "C" fn entry() {
     )
 }
 
-extern "C" fn dispatch(frame: &mut Frame) -> ! {
-    let args = Args([frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9]);
+/// Has a call served by whoever registered for its number.
+#[inline]
+pub fn serve(number: u64, args: &Args) -> Result<u64> {
     // SAFETY: written at boot only.
     let table = unsafe { &*core::ptr::addr_of!(TABLE) };
-    let handler = table.get(frame.code as usize).copied().flatten();
-    for beginning in beginnings() {
-        (beginning.item)(frame);
-    }
-    let result = match handler {
-        Some(handler) => handler(&args),
+    match table.get(number as usize).copied().flatten() {
+        Some(handler) => handler(args),
         None => {
             for refusal in refusals() {
-                (refusal.item)(frame.code);
+                (refusal.item)(number);
             }
             Err(Errno::ENOSYS)
         }
-    };
-    for ending in endings() {
-        (ending.item)(frame, &result);
     }
+}
+
+extern "C" fn dispatch(frame: &mut Frame) -> ! {
+    let args = Args([frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9]);
+    let result = match observers().first() {
+        None => serve(frame.code, &args),
+        Some(observer) => (observer.item)(frame, &args),
+    };
     frame.rax = match result {
         Ok(value) => value,
         Err(error) => -i64::from(error.0) as u64,

@@ -3,15 +3,15 @@
 //! A line is written when the call is over; of calls that do not come back, when they begin.
 
 use super::names;
-use crate::errno::{self, Errno};
+use crate::abi::syscall::{self, Args};
+use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::sched::thread;
 use crate::sched::trap::Frame;
 use core::fmt::{self, Display, Formatter};
 use linux_raw_sys::general::{__NR_exit, __NR_exit_group, __NR_rt_sigreturn};
 
-crate::register!("call-begins": fn(&Frame) = { 10 => begins });
-crate::register!("call-ends": fn(&Frame, &errno::Result<u64>) = { 10 => ends });
+crate::register!("call": fn(&Frame, &Args) -> Result<u64> = { 10 => observe });
 
 /// Bytes of a string or buffer that are shown.
 const SHOWN: usize = 48;
@@ -112,22 +112,19 @@ fn error_name(error: Errno) -> &'static str {
 /// Calls that do not come back to where they were made.
 const FINAL: [u32; 3] = [__NR_exit, __NR_exit_group, __NR_rt_sigreturn];
 
-fn begins(frame: &Frame) {
-    if FINAL.contains(&(frame.code as u32)) {
-        crate::println!("[{}] {} = ?", thread::current().tid, Call(frame));
-    }
-}
-
-fn ends(frame: &Frame, result: &errno::Result<u64>) {
-    if FINAL.contains(&(frame.code as u32)) {
-        return;
-    }
-    let (_, kinds) = names::of(frame.code);
+fn observe(frame: &Frame, args: &Args) -> Result<u64> {
     let tid = thread::current().tid;
     let call = Call(frame);
-    match *result {
+    if FINAL.contains(&(frame.code as u32)) {
+        crate::println!("[{tid}] {call} = ?");
+        return syscall::serve(frame.code, args);
+    }
+    let result = syscall::serve(frame.code, args);
+    let (_, kinds) = names::of(frame.code);
+    match result {
         Ok(value) if kinds.ends_with('*') => crate::println!("[{tid}] {call} = {value:#x}"),
         Ok(value) => crate::println!("[{tid}] {call} = {value}"),
         Err(error) => crate::println!("[{tid}] {call} = -1 {} ({})", error_name(error), error.0),
     }
+    result
 }
