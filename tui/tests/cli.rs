@@ -327,7 +327,7 @@ fn what_is_not_there_is_told_with_a_way_out() {
         1,
         "error: /proc/x.img cannot be written: No such file or directory\nhint: nothing was changed there",
     );
-    place.fails(&["new", "no-such-program"], 1, "error: there is no program no-such-program");
+    place.fails(&["new", "no-such-program"], 1, "error: there is no program no-such-program\nhint: give its path, or a name that the shell would find; is it installed?");
 }
 
 #[test]
@@ -403,4 +403,16 @@ fn a_copy_means_the_same_elsewhere() {
         assert!(saved.contains(&format!("\"{}\"", dir.join(path).display())), "{path}: {saved}");
     }
     assert!(saved.contains("\"/b\""), "{saved}");
+}
+
+#[test]
+fn running_a_program_tells_what_to_do_first() {
+    let place = Place::new();
+    fs::copy("/proc/self/exe", place.path().join("app")).unwrap();
+    let ran = place.run(&["run", "app"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        ran.err,
+        "error: app is a program, not an image or a config\nhint: to write a config for it: bespoke new app\n"
+    );
 }

@@ -80,7 +80,14 @@ pub fn run(args: &Run) -> Done {
     let target = Path::new(&args.target);
     // The image of a config lives until the machine has stopped.
     let scratch;
-    let image = if !args.target.starts_with("preset:") && is_elf(target) {
+    let head = if args.target.starts_with("preset:") { Vec::new() } else { head(target) };
+    let image = if head.starts_with(b"\x7fELF") {
+        if !is_image(&head) {
+            let failure = Failure::new(format!("{} is a program, not an image or a config", args.target));
+            return Err(Stop::No(
+                failure.hint(format!("to write a config for it: bespoke new {}", args.target)),
+            ));
+        }
         target.to_path_buf()
     } else {
         let loaded = load(&args.target)?;
@@ -106,7 +113,15 @@ pub fn ports(written: &[String]) -> Result<Vec<Publish>, Stop> {
     written.iter().map(parse).collect()
 }
 
-fn is_elf(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
+/// The first bytes of a file, as many as hold an image's note.
+fn head(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = std::fs::File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut bytes));
+    bytes
+}
+
+/// Whether a file that is ELF says where it is to be entered by a virtual machine monitor.
+fn is_image(head: &[u8]) -> bool {
+    // The note's type, then its name: XEN_ELFNOTE_PHYS32_ENTRY of "Xen".
+    memchr::memmem::find(head, b"\x12\0\0\0Xen\0").is_some()
 }

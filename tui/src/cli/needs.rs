@@ -212,11 +212,25 @@ const PATHS: &[(&[&str], Need)] = &[
 ];
 
 /// Whether the functions that a library asks for tell something about its program. C libraries and language runtimes hold
-/// everything that a program might use.
+/// everything that a program might use, and some others are there for services that a machine of one program has not.
 pub fn tells(library: &str) -> bool {
     let name = library.rsplit('/').next().unwrap_or_default();
-    const RUNTIMES: &[&str] =
-        &["ld-", "libc.", "libm.", "libgcc", "libstdc++", "libc++", "libpthread", "librt"];
+    const RUNTIMES: &[&str] = &[
+        "ld-",
+        "libc.",
+        "libm.",
+        "libgcc",
+        "libstdc++",
+        "libc++",
+        "libpthread",
+        "librt",
+        "libresolv",
+        "libnss",
+        "libselinux",
+        "libaudit",
+        "libpam",
+        "libsystemd",
+    ];
     name.contains(".so") && !RUNTIMES.iter().any(|runtime| name.starts_with(runtime))
 }
 

@@ -50,7 +50,8 @@ fn find(given: &Path) -> Result<PathBuf, Failure> {
     {
         return Ok(found);
     }
-    Err(Failure::new(format!("there is no program {}", given.display())))
+    let failure = Failure::new(format!("there is no program {}", given.display()));
+    Err(failure.hint("give its path, or a name that the shell would find; is it installed?"))
 }
 
 /// `bespoke new`.

@@ -170,7 +170,14 @@ pub(super) fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
         && app.view != View::Console
         && let Some(item) = app.item()
     {
-        let (line, tone) = consequence_line(app, item);
+        let (mut line, tone) = consequence_line(app, item);
+        if text::width(&line) > room
+            && let Some((wish, rest)) = line.split_once(&format!(" {} ", theme.glyphs.dot))
+            && let Some(verb) = ["turn on", "turn off"].iter().find(|verb| wish.starts_with(**verb))
+        {
+            // The row has the name already.
+            line = format!("{verb}: {rest}");
+        }
         if !line.is_empty() {
             let line = text::fit(&line, room, theme.glyphs.ellipsis);
             buffer.set_string(area.x + 1, area.y, line, theme.style(tone));

@@ -2,6 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
+use super::wrap;
 use crate::app::App;
 use crate::app::action::Action;
 use crate::app::theme::Tone;
@@ -11,7 +12,20 @@ use crate::text;
 pub fn lines(app: &App) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let glyphs = theme.glyphs;
-    let mut lines = Vec::new();
+    let width = usize::from(super::overlay::place_of_help(app).width).saturating_sub(4);
+    // Where there is little room, one key of each will do.
+    let (room, most) = if width >= 60 { (22, usize::MAX) } else { (8, 1) };
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    let row = |lines: &mut Vec<Line<'static>>, head: &str, tone: Tone, text: &str| {
+        let hang = room + 2;
+        for (i, line) in wrap(text, width.saturating_sub(hang)).into_iter().enumerate() {
+            let head = if i == 0 { text::pad(head, room) } else { " ".repeat(room) };
+            lines.push(Line::from(vec![
+                Span::styled(format!(" {head} "), theme.style(tone)),
+                Span::raw(line),
+            ]));
+        }
+    };
     let mut group = "";
     for &action in Action::ALL {
         if action.group() != group {
@@ -21,13 +35,9 @@ pub fn lines(app: &App) -> Vec<Line<'static>> {
             }
             lines.push(Line::from(Span::styled(group, theme.style(Tone::Head))));
         }
-        let keys: Vec<String> = app.keymap.keys(action).iter().map(ToString::to_string).collect();
+        let keys: Vec<String> = app.keymap.keys(action).iter().take(most).map(ToString::to_string).collect();
         let keys = if keys.is_empty() { "(none)".to_owned() } else { keys.join(" ") };
-        lines.push(Line::from(vec![
-            Span::styled(format!(" {}", text::pad(&keys, 22)), theme.style(Tone::Accent)),
-            Span::raw(" "),
-            Span::raw(action.title()),
-        ]));
+        row(&mut lines, &keys, Tone::Accent, action.title());
     }
     lines.push(Line::default());
     lines.push(Line::from(Span::styled("Signs", theme.style(Tone::Head))));
@@ -40,18 +50,15 @@ pub fn lines(app: &App) -> Vec<Line<'static>> {
         (glyphs.chosen, "the chosen member of a choice"),
         (glyphs.param, "a parameter"),
     ] {
-        lines.push(Line::from(vec![
-            Span::raw(format!(" {}", text::pad(sign, 22))),
-            Span::raw(" "),
-            Span::raw(meaning),
-        ]));
+        row(&mut lines, sign, Tone::Plain, meaning);
     }
     lines.push(Line::default());
-    lines.push(Line::from(
-        "Bytes beside a part that is on go with it; +bytes come with one that is off. All are exact.",
-    ));
+    let mut last =
+        "Bytes beside a part that is on go with it; +bytes come with one that is off. All are exact."
+            .to_owned();
     if let Some(path) = crate::app::keymap::user_file() {
-        lines.push(Line::from(format!("Your own keys: {}", path.display())));
+        last.push_str(&format!("\nYour own keys: {}", path.display()));
     }
+    lines.extend(wrap(&last, width).into_iter().map(Line::from));
     lines
 }

@@ -51,10 +51,21 @@ pub fn draw(app: &App, buffer: &mut Buffer) -> Option<Position> {
     }
 }
 
+fn wide(screen: Rect, want: u16) -> u16 {
+    want.min(screen.width.saturating_sub(if screen.width > 60 { 6 } else { 0 }))
+}
+
+/// Where the help is, when it is shown.
+pub fn place_of_help(app: &App) -> Rect {
+    let width = wide(app.area, 84);
+    let height = app.area.height.saturating_sub(2);
+    Rect { x: (app.area.width - width) / 2, y: 1, width, height }
+}
+
 /// Where the topmost overlay is.
 pub fn place(app: &App) -> Rect {
     let screen = app.area;
-    let wide = |want: u16| want.min(screen.width.saturating_sub(if screen.width > 60 { 6 } else { 0 }));
+    let wide = |want: u16| wide(screen, want);
     let centred = |width: u16, height: u16| {
         let height = height.min(screen.height.saturating_sub(2));
         Rect { x: (screen.width - width) / 2, y: (screen.height - height) / 2, width, height }
@@ -77,7 +88,7 @@ pub fn place(app: &App) -> Rect {
             let height = (screen.height * 3 / 4).clamp(8, 30).min(screen.height - 1);
             Rect { x: (screen.width - width) / 2, y: 1, width, height }
         }
-        Some(Overlay::Help(_)) => centred(wide(84), screen.height.saturating_sub(2)),
+        Some(Overlay::Help(_)) => place_of_help(app),
         None => Rect::default(),
     }
 }
