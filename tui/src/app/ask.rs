@@ -4,7 +4,6 @@ use bespoke_model::Decision;
 
 use super::input::Input;
 use super::overlay::{Entry, Finder, Menu, Overlay, Pick, Prompt, Purpose};
-use super::theme::Tone;
 use super::{App, Effect};
 use crate::text;
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crossterm::event::KeyCode;
 
+use super::action::Action;
 use super::input::Input;
 use super::keymap::Key;
 use super::{App, Effect};
@@ -121,6 +122,10 @@ const PAGE: isize = 10;
 impl App {
     /// A key while keys go to the program. The guest has no line editing of its own: a line is edited here and sent whole.
     pub(super) fn console_key(&mut self, key: Key) {
+        // The guest knows no jobs: this is for the shell that the configurator runs in.
+        if key.ctrl && self.keymap.action(key) == Some(Action::Suspend) {
+            return self.act(Action::Suspend);
+        }
         let Some(input) = self.console.typing.as_mut() else { return };
         match (key.code, key.ctrl) {
             (KeyCode::Esc, _) => self.console.typing = None,
@@ -129,7 +134,7 @@ impl App {
                 self.send_line(&line);
             }
             // What a terminal would send for them.
-            (KeyCode::Char(c @ ('c' | 'd' | 'z')), true) => {
+            (KeyCode::Char(c @ ('c' | 'd')), true) => {
                 let byte = (c as u8) & 0x1f;
                 self.effects.push(Effect::Type(vec![byte]));
             }
