@@ -42,6 +42,8 @@ crate::register!("network-work": fn(u64) -> u64 = { 20 => work });
 const SECOND: u64 = 1_000_000_000;
 /// How long a connection may take to be made: by a peer, and to a peer (`tcp_syn_retries` of Linux comes to the same).
 const ACCEPT_TIME: u64 = 60 * SECOND;
+/// How long a connection that is being made is safe from newer ones.
+const HALF_OPEN_TIME: u64 = 2 * SECOND;
 const CONNECT_TIME: u64 = 127 * SECOND;
 /// How long a closed connection may take to end (`tcp_fin_timeout`).
 const CLOSE_TIME: u64 = 60 * SECOND;
@@ -522,14 +524,23 @@ impl Engine {
         if listener.ready.borrow().len() > listener.backlog.get() {
             return Wakes::default();
         }
+        let now = tsc::now();
+        let most = listener.backlog.get().max(HALF_OPEN.get() as usize);
         let oldest = {
             let mut half_open = listener.half_open.borrow_mut();
-            if half_open.len() >= HALF_OPEN.get() as usize { half_open.pop_front() } else { None }
+            let full = half_open.len() >= most;
+            // In a burst the new one has to ask again; in a flood the oldest has had its time.
+            let stale = |oldest: &&Rc<Connection>| oldest.doom.get() < now + ACCEPT_TIME - HALF_OPEN_TIME;
+            match half_open.front().filter(|_| full).map(|oldest| stale(&oldest)) {
+                None => None,
+                Some(true) => half_open.pop_front(),
+                Some(false) => return Wakes::default(),
+            }
         };
         if let Some(oldest) = oldest {
             self.remove(&oldest);
         }
-        let doom = tsc::now() + ACCEPT_TIME;
+        let doom = now + ACCEPT_TIME;
         let Some(connection) =
             self.connection(segment.key, Rc::new(Queue::new()), listener.sizes.get(), doom)
         else {
