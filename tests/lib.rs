@@ -1,10 +1,12 @@
 //! What the end-to-end tests share: the real `bespoke` binary, the programs they boot, and scratch folders.
 
 use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
@@ -145,5 +147,76 @@ impl Scratch {
     /// Boots `app.toml` with arguments for the program.
     pub fn boot(&self, args: &[&str]) -> Run {
         self.run(&[&["run", "app.toml", "--"], args].concat())
+    }
+}
+
+/// A machine that serves at a published port, ended when it is dropped.
+pub struct Server {
+    child: Child,
+    /// The host's end of the guest's port.
+    pub port: u16,
+}
+
+impl Server {
+    /// Boots `app.toml` with the guest's `port` published, and waits until the program has printed a line with `ready`.
+    pub fn start(scratch: &Scratch, port: u16, ready: &str, args: &[&str]) -> Self {
+        // Free now; nobody else on the machine is likely to take it in the meantime.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let host = free.expect("a free port").port();
+        let mut child = Command::new("timeout")
+            .args(["--kill-after=5", "120"])
+            .arg(bespoke())
+            .args(["run", "app.toml", "-p", &format!("{host}:{port}")])
+            .args(args)
+            .current_dir(scratch.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("timeout(1) runs");
+        let mut output = child.stdout.take().expect("a pipe");
+        let mut said = Vec::new();
+        let mut chunk = [0; 4096];
+        while !String::from_utf8_lossy(&said).contains(ready) {
+            match output.read(&mut chunk) {
+                Ok(0) | Err(_) => panic!("the program ended early: {}", String::from_utf8_lossy(&said)),
+                Ok(count) => said.extend_from_slice(&chunk[..count]),
+            }
+        }
+        // What is said from here on is nobody's, but must not fill the pipe.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        Self { child, port: host }
+    }
+
+    /// A connection to the program, with a limit on every read and write.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the port is published");
+        let limit = Some(Duration::from_secs(20));
+        stream
+            .set_read_timeout(limit)
+            .and_then(|()| stream.set_write_timeout(limit))
+            .expect("a limit can be set");
+        stream
+    }
+
+    /// The status that the program ends with, within some seconds.
+    pub fn status(mut self) -> Option<i32> {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(20) {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // A signal that is passed on to the machine, unlike a kill.
+            let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+            let _ = self.child.wait();
+        }
     }
 }

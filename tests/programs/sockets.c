@@ -308,7 +308,20 @@ static void many(void) {
     close(poller);
 }
 
-int main(void) {
+/* What can be had at all. */
+static void kinds(void) {
+    static const int kinds[][2] = {{AF_INET, SOCK_STREAM}, {AF_INET, SOCK_DGRAM}, {AF_UNIX, SOCK_STREAM}};
+    for (int i = 0; i < 3; i++)
+        printf("%d %d: %s\n", kinds[i][0], kinds[i][1], socket(kinds[i][0], kinds[i][1], 0) < 0 ? strerror(errno) : "there");
+    int pair[2];
+    printf("pair: %s\n", socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 ? strerror(errno) : "there");
+}
+
+int main(int count, char **arguments) {
+    if (count > 1 && !strcmp(arguments[1], "kinds")) {
+        kinds();
+        return 0;
+    }
     pairs();
     passing();
     names();
