@@ -221,16 +221,26 @@ pub fn relocate(from: u64, length: u64, to: u64, new_length: u64, keep: bool) ->
 
 /// Brings in all pages between two addresses that the program may access, as far as there is memory.
 pub fn populate(start: u64, length: u64) {
-    for page in (start..start.saturating_add(length).min(USER_END)).step_by(PAGE as usize) {
-        let access = match rights(page, PAGE) {
-            Some(rights) if rights.contains(Rights::WRITE) => Rights::WRITE,
-            Some(rights) if !rights.is_empty() => Rights::READ,
-            _ => continue,
+    let end = start.saturating_add(length).min(USER_END);
+    let mut page = start;
+    while page < end {
+        let area = {
+            let areas = AREAS.borrow();
+            areas.get(position(&areas, page)).copied()
         };
-        let present =
-            paging::get(page).is_some_and(|entry| access == Rights::READ || entry.flags().contains(OWNED));
-        if !present && fault(page, access) == Err(Fault::OutOfMemory) {
-            break;
+        let Some(area) = area else { return };
+        page = page.max(area.start);
+        let access = if area.rights.contains(Rights::WRITE) { Rights::WRITE } else { Rights::READ };
+        if area.rights.is_empty() {
+            page = area.end;
+        }
+        while page < area.end.min(end) {
+            let present = paging::get(page)
+                .is_some_and(|entry| access == Rights::READ || entry.flags().contains(OWNED));
+            if !present && fault(page, access) == Err(Fault::OutOfMemory) {
+                return;
+            }
+            page += PAGE;
         }
     }
 }

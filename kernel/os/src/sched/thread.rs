@@ -294,11 +294,6 @@ pub fn is_contended() -> bool {
     !SCHEDULER.borrow().ready.is_empty()
 }
 
-/// All threads, the oldest first.
-pub fn all() -> Vec<Rc<Thread>> {
-    SCHEDULER.borrow().all.clone()
-}
-
 /// Calls `act` with each thread, the oldest first, until it says true.
 pub fn any(mut act: impl FnMut(&Rc<Thread>) -> bool) -> bool {
     let mut index = 0;

@@ -1,7 +1,7 @@
 //! `timerfd_create(2)`.
 
 use super::periodic::Periodic;
-use super::timer::Expire;
+use super::timer::{self, Expire};
 use super::wait::Queue;
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
@@ -69,6 +69,13 @@ fn gettime(args: &Args) -> Result<u64> {
 impl Timer {
     fn owner(&self) -> Weak<dyn Expire> {
         self.this.clone()
+    }
+}
+
+impl Drop for Timer {
+    /// A closed timer leaves no alarm behind.
+    fn drop(&mut self) {
+        timer::cancel(&self.owner());
     }
 }
 
