@@ -4,6 +4,8 @@
 //! them. References through a global offset table are made direct while reading (or given an eight-byte slot of their
 //! own), so that everything after this module knows five plain relocation kinds and nothing else.
 
+mod strings;
+
 use std::ops::Range;
 
 use object::LittleEndian as LE;
@@ -242,6 +244,8 @@ struct Reader<'d> {
     section_of: Vec<Option<u32>>,
     /// ELF symbol index to what a relocation against it means, with the symbol's own offset.
     target_of: Vec<Option<(Target, u64)>>,
+    /// Our sections of NUL-terminated strings.
+    strings: Vec<u32>,
     /// Slots of the global offset table, by what they hold.
     slots: std::collections::HashMap<(Target, u64), u32>,
 }
@@ -276,6 +280,7 @@ impl<'d> Reader<'d> {
             },
             section_of: vec![None; sections.len()],
             target_of: vec![None; symbols.len()],
+            strings: Vec::new(),
             slots: Default::default(),
         };
         reader.read_sections(endian, &sections)?;
@@ -306,6 +311,9 @@ impl<'d> Reader<'d> {
         }
         let Some(start) = start else { return Err(ObjectError::NoStart(START)) };
         reader.object.start = start;
+        for index in std::mem::take(&mut reader.strings) {
+            strings::split(&mut reader.object, data, index);
+        }
         Ok(reader.object)
     }
 
@@ -367,7 +375,12 @@ impl<'d> Reader<'d> {
                 header.data(endian, self.data)?;
                 offset as u32..(offset + len) as u32
             };
-            self.section_of[index] = Some(self.object.sections.len() as u32);
+            let own = self.object.sections.len() as u32;
+            let strings = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
+            if flags & strings == strings && class == Class::Rodata && header.sh_entsize(endian) == 1 {
+                self.strings.push(own);
+            }
+            self.section_of[index] = Some(own);
             self.object.sections.push(Section {
                 name,
                 class,
