@@ -119,7 +119,7 @@ fn files(dir: &Path) -> Vec<String> {
 fn from_nothing_to_a_built_image() {
     let mut session = Session::start(TempDir::new().unwrap(), &[]);
     session.sees("new, extends preset:hello; s writes bespoke.toml");
-    println!("start to first frame, unoptimised: {:?}", session.started.elapsed());
+    println!("start to first frame: {:?}", session.started.elapsed());
     session.types("/", "names, titles, parameters");
     session.types("directories", "abi.directories");
     session.types("\r", "turn on abi.directories: +");
