@@ -56,6 +56,23 @@ pub struct Frame {
     pub ss: u64,
 }
 
+/// Instructions that push a [`Frame`]'s general registers, from the last field to the first.
+#[macro_export]
+macro_rules! push_registers {
+    () => {
+        "push rdi; push rsi; push rdx; push rcx; push rax; push r8; push r9; push r10; push r11; push rbx; push rbp; push r12; push r13; \
+         push r14; push r15"
+    };
+}
+
+/// Instructions that take a [`Frame`]'s general registers back.
+#[macro_export]
+macro_rules! pop_registers {
+    () => {
+        "pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx; pop r11; pop r10; pop r9; pop r8; pop rax; pop rcx; pop rdx; pop rsi; pop rdi"
+    };
+}
+
 /// "Vector" of a frame that the `syscall` instruction made, and that may be left the short way: by `rip`, `rflags`, `rsp` and the
 /// registers that a call preserves. Whoever changes more of such a frame calls [`Frame::restore_fully`].
 pub const SYSCALL: u64 = 256;
@@ -199,21 +216,7 @@ unsafe extern "C" fn stubs() {
 #[unsafe(naked)]
 unsafe extern "C" fn common() {
     core::arch::naked_asm!(
-        "push rdi",
-        "push rsi",
-        "push rdx",
-        "push rcx",
-        "push rax",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "push rbx",
-        "push rbp",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
+        crate::push_registers!(),
         "cld",
         "mov rdi, [rip + {top}]",
         "mov rsi, rsp",
@@ -259,25 +262,7 @@ unsafe extern "C" fn common() {
 /// Jumped to, never called.
 #[unsafe(naked)]
 pub unsafe extern "C" fn leave() -> ! {
-    core::arch::naked_asm!(
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rax",
-        "pop rcx",
-        "pop rdx",
-        "pop rsi",
-        "pop rdi",
-        "add rsp, 16",
-        "iretq",
-    )
+    core::arch::naked_asm!(crate::pop_registers!(), "add rsp, 16", "iretq",)
 }
 
 /// Restores a frame, wherever it is on the thread's kernel stack.

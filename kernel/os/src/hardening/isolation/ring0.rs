@@ -18,21 +18,7 @@ crate::member! {
         unsafe {
             core::arch::asm!(
                 "mov rsp, {}",
-                "pop r15",
-                "pop r14",
-                "pop r13",
-                "pop r12",
-                "pop rbp",
-                "pop rbx",
-                "pop r11",
-                "pop r10",
-                "pop r9",
-                "pop r8",
-                "pop rax",
-                "pop rcx",
-                "pop rdx",
-                "pop rsi",
-                "pop rdi",
+                crate::pop_registers!(),
                 // vector, number, rip, cs | rflags, rsp
                 "add rsp, 32",
                 "popfq",
