@@ -1,5 +1,6 @@
 //! The network, from frames to sockets.
 pub mod arp;
+pub mod dhcp;
 pub mod ethernet;
 pub mod icmp;
 pub mod inet;

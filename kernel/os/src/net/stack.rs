@@ -3,6 +3,7 @@
 //! Work is done where it arises: frames are processed in the interrupt that brings them, and what a call sends is on its way when the call
 //! returns. Interrupts come while the program runs or while nobody does, so no part of the kernel is in the middle of anything.
 
+use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
@@ -53,6 +54,7 @@ crate::hook!(fn workers() -> "network-work": fn(u64) -> u64);
 // Halts for at most so many nanoseconds.
 crate::hook!(fn sleepers() -> "sleep": fn(u64));
 
+crate::register!("init": fn(&StartInfo) = { 80 => start });
 crate::register!("after-interrupt": fn() = { 10 => run });
 crate::register!("sleep": fn(u64) = { 5 => sleep });
 crate::register!("idle": fn() -> bool = { 20 => idle });
@@ -227,6 +229,13 @@ pub fn write_header(
 /// The length of a header as [`write_header`] writes it.
 pub fn header_length(destination: &IpAddr) -> usize {
     if destination.is_ipv4() { 20 } else { 40 }
+}
+
+/// Devices are there: protocols that speak first do so.
+fn start(_: &StartInfo) {
+    if LINKED.load(Ordering::Relaxed) {
+        run();
+    }
 }
 
 /// Does what is due, and has what was sent leave.
