@@ -12,6 +12,7 @@ use toml_edit::{DocumentMut, Item as EditItem, Table, value as edit_value};
 
 use crate::decisions::Decision;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
+use crate::document::{self, Placed};
 use crate::reader::Reader;
 
 /// The version of the config format that this crate writes.
@@ -348,51 +349,49 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
     let (mut r, root) = Reader::new(file, text);
     let mut view = View { schema: SCHEMA, ..View::default() };
     r.only(&root, &["schema", "name", "extends", "program", "files", "set", "fit"], "a config");
-    for (key, span, item) in r.entries(&root) {
-        view.spans.insert(("", key.to_string()), (span, item.span()));
+    for (key, span, item) in root.entries() {
+        view.spans.insert(("", key.to_string()), (span, item.span.clone()));
     }
     if let Some(item) = root.get("schema") {
         match r.scalar(item, "schema") {
             Some(crate::reader::Scalar::Int(n)) if n > SCHEMA => {
                 r.error(
-                    item.span(),
+                    item.span.clone(),
                     format!("the config has schema {n}; this program knows up to {SCHEMA}"),
                 )
                 .hint = Some("it was written by a newer bespoke: use that one".into());
             }
             Some(crate::reader::Scalar::Int(n)) if n >= 1 => view.schema = n,
             Some(_) => {
-                r.error(item.span(), "`schema` is a whole number, 1 or more");
+                r.error(item.span.clone(), "`schema` is a whole number, 1 or more");
             }
             None => {}
         }
     }
-    view.name = r.string(&root, "name").map(|(t, _)| t);
+    view.name = r.string(&root, "name").map(|(t, _)| t.into_owned());
     view.extends = match r.string(&root, "extends") {
         Some((t, span)) if t.trim().is_empty() || t == "preset:" => {
             r.error(span, "`extends` names nothing").hint =
                 Some("`preset:NAME`, or the path of a config".into());
             None
         }
-        other => other.map(|(t, _)| t),
+        other => other.map(|(t, _)| t.into_owned()),
     };
     if let Some(table) = r.table(&root, "program") {
         r.only(table, &["path", "args", "env", "cwd", "user", "hostname"], "[program]");
-        for (key, span, item) in r.entries(table) {
-            view.spans.insert(("program", key.to_string()), (span, item.span()));
+        for (key, span, item) in table.entries() {
+            view.spans.insert(("program", key.to_string()), (span, item.span.clone()));
         }
         let path = match r.string(table, "path") {
             Some((path, span)) => {
                 if path.is_empty() {
                     r.error(span, "`path` is empty");
                 }
-                path
+                path.into_owned()
             }
             None => {
-                if let (false, Some((key, _))) =
-                    (table.contains_key("path"), root.iter().find(|(k, _)| k.get_ref() == "program"))
-                {
-                    r.error(key.span(), "[program] has no `path`").hint =
+                if let (false, Some(span)) = (table.get("path").is_some(), root.key_span("program")) {
+                    r.error(span, "[program] has no `path`").hint =
                         Some("add `path = \"…\"`: the program's file, relative to this one".into());
                 }
                 String::new()
@@ -432,16 +431,16 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
         }
         view.program = Some(Program {
             path,
-            args: args.into_iter().map(|(t, _)| t).collect(),
-            env: env.into_iter().map(|(t, _)| t).collect(),
-            cwd: cwd.map(|(t, _)| t),
-            user: user.map(|(t, _)| t),
-            hostname: hostname.map(|(t, _)| t),
+            args: args.into_iter().map(|(t, _)| t.into_owned()).collect(),
+            env: env.into_iter().map(|(t, _)| t.into_owned()).collect(),
+            cwd: cwd.map(|(t, _)| t.into_owned()),
+            user: user.map(|(t, _)| t.into_owned()),
+            hostname: hostname.map(|(t, _)| t.into_owned()),
         });
     }
     if let Some(table) = r.table(&root, "files") {
-        for (guest, span, item) in r.entries(table) {
-            view.spans.insert(("files", guest.to_string()), (span.clone(), item.span()));
+        for (guest, span, item) in table.entries() {
+            view.spans.insert(("files", guest.to_string()), (span.clone(), item.span.clone()));
             let clean = guest.starts_with('/')
                 && guest.len() > 1
                 && guest[1..].split('/').all(|part| !matches!(part, "" | "." | ".."));
@@ -449,26 +448,26 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
                 r.error(span, format!("`{guest}` is not a path in the guest")).hint =
                     Some("absolute, without `.`, `..`, doubled or trailing slashes".into());
             }
-            match item.get_ref().as_str() {
+            match item.text() {
                 Some(host) if !host.is_empty() => {
                     view.files.insert(guest.to_string(), host.to_string());
                 }
                 _ => {
-                    r.error(item.span(), "the host path must be a string that is not empty");
+                    r.error(item.span.clone(), "the host path must be a string that is not empty");
                 }
             }
         }
     }
     for name in ["set", "fit"] {
         let Some(table) = r.table(&root, name) else { continue };
-        for (id, span, item) in r.entries(table) {
+        for (id, span, item) in table.entries() {
             // An id without quotes is a nested table to TOML. It is the likeliest slip, so it gets its own message.
-            if item.get_ref().is_table() {
+            if item.table().is_some() {
                 r.error(span, format!("`{id}` is a table")).hint =
                     Some(format!("put ids in quotes: \"{id}.…\" = …"));
                 continue;
             }
-            view.spans.insert((name, id.to_string()), (span, item.span()));
+            view.spans.insert((name, id.to_string()), (span, item.span.clone()));
             let Some(scalar) = r.scalar(item, id) else { continue };
             let into = if name == "set" { &mut view.set } else { &mut view.fit };
             into.insert(id.to_string(), scalar.into());
@@ -478,7 +477,7 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
     if problems.has_errors() { Err(Box::new(problems)) } else { Ok(view) }
 }
 
-fn texts(r: &mut Reader<'_>, table: &toml::de::DeTable<'_>, key: &str) -> Vec<(String, Range<usize>)> {
+fn texts<'i>(r: &mut Reader<'_>, table: &document::Table<'i>, key: &str) -> Vec<Placed<'i>> {
     let found = r.strings(table, key);
     for (text, span) in &found {
         if text.contains('\0') {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
 use crate::config::Config;
 use crate::reader::Scalar;
@@ -124,7 +125,8 @@ impl Serialize for By {
 /// Decisions by id, each with the layers beneath it, so that taking one back shows what it hid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions {
-    layers: BTreeMap<Arc<str>, Vec<(Decision, By)>>,
+    /// Nearly every id has one layer, and decisions are copied for every change that is tried.
+    layers: BTreeMap<Arc<str>, SmallVec<[(Decision, By); 1]>>,
 }
 
 impl Decisions {
@@ -164,7 +166,7 @@ impl Decisions {
 
     /// Every layer's decision for an id, the strongest first.
     pub fn layers(&self, id: &str) -> &[(Decision, By)] {
-        self.layers.get(id).map_or(&[], Vec::as_slice)
+        self.layers.get(id).map_or(&[], |stack| stack)
     }
 
     /// Makes the user's decision for an id, or takes it back; then what lies beneath counts again.

@@ -1,39 +1,41 @@
 //! One declaration file, read on its own: everything that needs no other file to be checked.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use toml::de::{DeTable, DeValue};
+use smallvec::{SmallVec, smallvec};
 
 use crate::Source;
 use crate::diagnostics::Diagnostics;
-use crate::reader::{Item, Reader, Scalar};
+use crate::document::{Item, Placed, Table, Value as Toml};
+use crate::reader::{Reader, Scalar};
 use crate::tree::Kind;
 use crate::value::{ParamType, Value, whole_pattern};
 
 /// A requirement as written: the names of its alternatives.
 #[derive(Clone, Debug)]
-pub(crate) struct RawClause {
-    pub alternatives: Vec<(String, Range<usize>)>,
+pub(crate) struct RawClause<'a> {
+    pub alternatives: SmallVec<[Placed<'a>; 1]>,
     pub span: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct RawParam {
-    pub name: String,
+pub(crate) struct RawParam<'a> {
+    pub name: Cow<'a, str>,
     pub span: Range<usize>,
-    pub help: String,
+    pub help: Cow<'a, str>,
     pub ty: ParamType,
     pub default: Value,
-    pub was: Vec<(String, Range<usize>)>,
-    pub rules: Vec<RawRule>,
+    pub was: Vec<Placed<'a>>,
+    pub rules: Vec<RawRule<'a>>,
 }
 
 /// What a parameter demands while it has certain values.
 #[derive(Clone, Debug)]
-pub(crate) struct RawRule {
+pub(crate) struct RawRule<'a> {
     pub when: Condition,
-    pub requires: Vec<RawClause>,
-    pub conflicts: Vec<(String, Range<usize>)>,
+    pub requires: Vec<RawClause<'a>>,
+    pub conflicts: Vec<Placed<'a>>,
     pub span: Range<usize>,
 }
 
@@ -73,25 +75,25 @@ impl Condition {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum RawDefault {
+pub(crate) enum RawDefault<'a> {
     On(bool),
-    Member(String, Range<usize>),
+    Member(Placed<'a>),
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Declaration {
-    pub title: String,
-    pub help: String,
+pub(crate) struct Declaration<'a> {
+    pub title: Cow<'a, str>,
+    pub help: Cow<'a, str>,
     pub kind: Kind,
-    pub core: Option<String>,
-    pub default: Option<RawDefault>,
-    pub requires: Vec<RawClause>,
-    pub conflicts: Vec<(String, Range<usize>)>,
-    pub provides: Vec<(String, Range<usize>)>,
-    pub recommends: Vec<(String, Range<usize>)>,
-    pub was: Vec<(String, Range<usize>)>,
+    pub core: Option<Cow<'a, str>>,
+    pub default: Option<RawDefault<'a>>,
+    pub requires: Vec<RawClause<'a>>,
+    pub conflicts: Vec<Placed<'a>>,
+    pub provides: Vec<Placed<'a>>,
+    pub recommends: Vec<Placed<'a>>,
+    pub was: Vec<Placed<'a>>,
     pub removed: Vec<(String, String)>,
-    pub params: Vec<RawParam>,
+    pub params: Vec<RawParam<'a>>,
 }
 
 const KEYS: &[&str] = &[
@@ -114,7 +116,7 @@ const PARAM_KEYS: &[&str] =
 
 const TYPES: &[&str] = &["bool", "int", "size", "duration", "string", "enum", "ipv4", "ipv6", "cidr", "mac"];
 
-pub(crate) fn read(source: &Source<'_>) -> (Declaration, Diagnostics) {
+pub(crate) fn read<'a>(source: &Source<'a>) -> (Declaration<'a>, Diagnostics) {
     let (mut r, table) = Reader::new(source.file, source.text);
     r.only(&table, KEYS, "a declaration");
     let required = |r: &mut Reader<'_>, key: &str, hint: &str| match r.string(&table, key) {
@@ -122,20 +124,20 @@ pub(crate) fn read(source: &Source<'_>) -> (Declaration, Diagnostics) {
             if text.trim().is_empty() {
                 r.error(span, format!("`{key}` is empty")).hint = Some(hint.into());
             }
-            text.trim().to_string()
+            trimmed(text)
         }
-        None if table.contains_key(key) => String::new(),
+        None if table.get(key).is_some() => "".into(),
         None => {
             let end = source.text.find('\n').unwrap_or(source.text.len());
             r.error(0..end, format!("`{}` has no {key}", source.id)).hint = Some(hint.into());
-            String::new()
+            "".into()
         }
     };
     let title = required(&mut r, "title", "add `title = \"…\"`: the name a person would use");
     let help = required(&mut r, "help", "add `help = \"…\"`: what it does, and what is lost without it");
     let kind = match r.string(&table, "kind") {
         None => Kind::Component,
-        Some((word, span)) => match word.as_str() {
+        Some((word, span)) => match &*word {
             "menu" => Kind::Menu,
             "component" => Kind::Component,
             "choice" => Kind::Choice,
@@ -157,33 +159,31 @@ pub(crate) fn read(source: &Source<'_>) -> (Declaration, Diagnostics) {
     }
     let default = match (table.get("default"), kind) {
         (None, _) => None,
-        (Some(item), Kind::Component) => match item.get_ref().as_bool() {
-            Some(on) => Some(RawDefault::On(on)),
-            None => {
-                r.error(item.span(), "the default of a component is `true` or `false`");
+        (Some(item), Kind::Component) => match item.value {
+            Toml::Bool(on) => Some(RawDefault::On(on)),
+            _ => {
+                r.error(item.span.clone(), "the default of a component is `true` or `false`");
                 None
             }
         },
-        (Some(item), Kind::Choice) => match item.get_ref().as_str() {
-            Some(member) => Some(RawDefault::Member(member.to_string(), item.span())),
-            None => {
+        (Some(item), Kind::Choice) => match &item.value {
+            Toml::Text(member) => Some(RawDefault::Member((member.clone(), item.span.clone()))),
+            _ => {
                 r.error(
-                    item.span(),
+                    item.span.clone(),
                     "the default of a choice is the last part of a member's id, as a string",
                 );
                 None
             }
         },
         (Some(item), Kind::Menu) => {
-            r.error(item.span(), "a menu has no default: it is only a heading");
+            r.error(item.span.clone(), "a menu has no default: it is only a heading");
             None
         }
     };
     if kind == Kind::Menu {
         for key in ["requires", "conflicts", "provides", "recommends", "params"] {
-            if let Some((key, span)) =
-                table.iter().find(|(k, _)| k.get_ref() == key).map(|(k, _)| (key, k.span()))
-            {
+            if let Some(span) = table.key_span(key) {
                 r.error(span, format!("a menu cannot have `{key}`: it has no code")).hint =
                     Some("make it a component, or move this to the components inside".into());
             }
@@ -202,22 +202,22 @@ pub(crate) fn read(source: &Source<'_>) -> (Declaration, Diagnostics) {
     let was = r.strings(&table, "was");
     let mut removed = Vec::new();
     if let Some(gone) = r.table(&table, "removed") {
-        for (id, _, item) in r.entries(gone) {
-            match item.get_ref().as_str() {
+        for (id, _, item) in gone.entries() {
+            match item.text() {
                 Some(why) => removed.push((id.to_string(), why.to_string())),
                 None => {
-                    r.error(item.span(), format!("`removed.\"{id}\"` must be a string that says why"));
+                    r.error(item.span.clone(), format!("`removed.\"{id}\"` must be a string that says why"));
                 }
             }
         }
     }
     let mut params = Vec::new();
     if let Some(table) = r.table(&table, "params") {
-        for (name, span, item) in r.entries(table) {
-            match item.get_ref().as_table() {
+        for (name, span, item) in table.entries() {
+            match item.table() {
                 Some(body) => params.extend(param(&mut r, name, span, body)),
                 None => {
-                    r.error(item.span(), format!("parameter `{name}` must be a table"));
+                    r.error(item.span.clone(), format!("parameter `{name}` must be a table"));
                 }
             }
         }
@@ -239,25 +239,34 @@ pub(crate) fn read(source: &Source<'_>) -> (Declaration, Diagnostics) {
     (declaration, r.finish())
 }
 
-fn clauses(r: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<RawClause> {
-    let mut out = Vec::new();
-    for item in r.array(table, "requires") {
-        match item.get_ref() {
-            DeValue::String(id) => {
-                out.push(RawClause { alternatives: vec![(id.to_string(), item.span())], span: item.span() });
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_string()),
+    }
+}
+
+fn clauses<'i>(r: &mut Reader<'_>, table: &Table<'i>) -> Vec<RawClause<'i>> {
+    let items = r.array(table, "requires");
+    let mut out = Vec::with_capacity(items.len());
+    for item in items {
+        match &item.value {
+            Toml::Text(id) => {
+                let alternatives = smallvec![(id.clone(), item.span.clone())];
+                out.push(RawClause { alternatives, span: item.span.clone() });
             }
-            DeValue::Table(group) => {
+            Toml::Table(group) => {
                 r.only(group, &["any"], "a requirement");
                 let alternatives = r.strings(group, "any");
                 if alternatives.is_empty() {
-                    r.error(item.span(), "this requirement lists no alternative").hint =
+                    r.error(item.span.clone(), "this requirement lists no alternative").hint =
                         Some("write `{ any = [\"a\", \"b\"] }`".into());
                 } else {
-                    out.push(RawClause { alternatives, span: item.span() });
+                    out.push(RawClause { alternatives: alternatives.into(), span: item.span.clone() });
                 }
             }
             _ => {
-                r.error(item.span(), "a requirement is an id, or `{ any = [\"a\", \"b\"] }`");
+                r.error(item.span.clone(), "a requirement is an id, or `{ any = [\"a\", \"b\"] }`");
             }
         }
     }
@@ -270,7 +279,7 @@ pub(crate) fn value(r: &mut Reader<'_>, item: &Item<'_>, ty: &ParamType, key: &s
     match typed(&scalar, ty) {
         Ok(value) => Some(value),
         Err(message) => {
-            r.error(item.span(), format!("`{key}`: {message}"));
+            r.error(item.span.clone(), format!("`{key}`: {message}"));
             None
         }
     }
@@ -289,7 +298,7 @@ pub(crate) fn typed(scalar: &Scalar, ty: &ParamType) -> Result<Value, String> {
     }
 }
 
-fn param(r: &mut Reader<'_>, name: &str, span: Range<usize>, body: &DeTable<'_>) -> Option<RawParam> {
+fn param<'i>(r: &mut Reader<'_>, name: &str, span: Range<usize>, body: &Table<'i>) -> Option<RawParam<'i>> {
     r.only(body, PARAM_KEYS, &format!("parameter `{name}`"));
     let good_name = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
@@ -298,16 +307,16 @@ fn param(r: &mut Reader<'_>, name: &str, span: Range<usize>, body: &DeTable<'_>)
             Some("lower-case letters, digits and hyphens, beginning with a letter".into());
     }
     let help = match r.string(body, "help") {
-        Some((text, _)) => text.trim().to_string(),
+        Some((text, _)) => trimmed(text),
         None => {
-            if !body.contains_key("help") {
+            if !body.get("help").is_some() {
                 r.error(span.clone(), format!("parameter `{name}` has no help"));
             }
-            String::new()
+            "".into()
         }
     };
     let Some((word, type_span)) = r.string(body, "type") else {
-        if !body.contains_key("type") {
+        if !body.get("type").is_some() {
             r.error(span, format!("parameter `{name}` has no type")).hint =
                 Some(format!("one of {}", TYPES.join(", ")));
         }
@@ -322,39 +331,34 @@ fn param(r: &mut Reader<'_>, name: &str, span: Range<usize>, body: &DeTable<'_>)
     let was = r.strings(body, "was");
     let mut rules = Vec::new();
     for item in r.array(body, "rules") {
-        let Some(rule) = item.get_ref().as_table() else {
-            r.error(item.span(), "a rule is a table with `when` and `requires` or `conflicts`");
+        let Some(rule) = item.table() else {
+            r.error(item.span.clone(), "a rule is a table with `when` and `requires` or `conflicts`");
             continue;
         };
         r.only(rule, &["when", "requires", "conflicts"], "a rule");
-        let Some(when) = condition(r, rule, &ty, item.span()) else { continue };
+        let Some(when) = condition(r, rule, &ty, item.span.clone()) else { continue };
         let requires = clauses(r, rule);
         let conflicts = r.strings(rule, "conflicts");
         if requires.is_empty() && conflicts.is_empty() {
-            r.error(item.span(), "this rule demands nothing").hint =
+            r.error(item.span.clone(), "this rule demands nothing").hint =
                 Some("add `requires` or `conflicts`".into());
         }
-        rules.push(RawRule { when, requires, conflicts, span: item.span() });
+        rules.push(RawRule { when, requires, conflicts, span: item.span.clone() });
     }
-    Some(RawParam { name: name.to_string(), span, help, ty, default, was, rules })
+    Some(RawParam { name: name.to_string().into(), span, help, ty, default, was, rules })
 }
 
-fn condition(
-    r: &mut Reader<'_>,
-    rule: &DeTable<'_>,
-    ty: &ParamType,
-    span: Range<usize>,
-) -> Option<Condition> {
+fn condition(r: &mut Reader<'_>, rule: &Table<'_>, ty: &ParamType, span: Range<usize>) -> Option<Condition> {
     let Some(item) = rule.get("when") else {
         r.error(span, "this rule does not say when it holds").hint =
             Some("`when = VALUE`, or `when = { above = VALUE }`, `below`, `not`".into());
         return None;
     };
-    let Some(table) = item.get_ref().as_table() else {
+    let Some(table) = item.table() else {
         return value(r, item, ty, "when").map(Condition::Is);
     };
     r.only(table, &["is", "not", "above", "below"], "a condition");
-    let entries = r.entries(table);
+    let entries: Vec<_> = table.entries().collect();
     let [(key, key_span, item)] = entries.as_slice() else {
         r.error(span, "a condition is exactly one of `is`, `not`, `above`, `below`");
         return None;
@@ -382,7 +386,7 @@ fn param_type(
     name: &str,
     word: &str,
     span: Range<usize>,
-    body: &DeTable<'_>,
+    body: &Table<'_>,
 ) -> Option<ParamType> {
     let (ranged, stepped) = match word {
         "int" | "size" => (true, true),
@@ -398,12 +402,12 @@ fn param_type(
     ];
     for (key, allowed) in misplaced {
         if let (Some(item), false) = (body.get(key), allowed) {
-            r.error(item.span(), format!("`{key}` means nothing for type `{word}`"));
+            r.error(item.span.clone(), format!("`{key}` means nothing for type `{word}`"));
         }
     }
     // The bounds are read with the unbounded type first.
     let number = |r: &mut Reader<'_>, key: &str, wide: &ParamType| {
-        body.get(key).and_then(|item| value(r, item, wide, key).map(|v| (v, item.span())))
+        body.get(key).and_then(|item| value(r, item, wide, key).map(|v| (v, item.span.clone())))
     };
     let ty = match word {
         "bool" => ParamType::Bool,
@@ -458,7 +462,7 @@ fn param_type(
                 r.error(span.clone(), format!("the pattern is not a regular expression: {e}"));
                 return None;
             }
-            ParamType::Str { pattern: pattern.map(|(text, _)| text) }
+            ParamType::Str { pattern: pattern.map(|(text, _)| text.into_owned()) }
         }
         "enum" => {
             let values = r.strings(body, "values");
@@ -472,7 +476,7 @@ fn param_type(
                     Some("add `values = [\"…\"]`".into());
                 return None;
             }
-            ParamType::Enum { values: values.into_iter().map(|(v, _)| v).collect() }
+            ParamType::Enum { values: values.into_iter().map(|(v, _)| v.into_owned()).collect() }
         }
         "ipv4" => ParamType::Ipv4,
         "ipv6" => ParamType::Ipv6,

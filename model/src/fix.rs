@@ -4,9 +4,10 @@
 //! as they are needed: a set that hits all known ones is tried, and either it is a way out or the attempt yields a new core.
 //! Sets are tried by size, so the first one found is proven to be the smallest.
 
-use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fixedbitset::FixedBitSet;
 use serde::Serialize;
 
 use crate::decisions::{By, Decision, Decisions};
@@ -82,14 +83,15 @@ impl Fix {
     }
 }
 
-type Pins = BTreeSet<u32>;
+/// A set of decisions, by their places in the stand.
+type Pins = FixedBitSet;
 
 struct Search<'a, 's, 'f> {
     tree: &'a Tree,
     stand: &'a Stand,
     solver: &'s mut Solver<'f>,
     fixed: &'a Pins,
-    cores: Vec<Vec<u32>>,
+    cores: Vec<Rc<[u32]>>,
     found: Vec<Pins>,
     checks: u32,
     /// Sets looked at, most of them without trying, since they miss a core that is known.
@@ -103,7 +105,7 @@ enum Verdict {
     WayOut,
     /// The pins that still contradict, without those that may not be changed; and whether they do so whatever else is
     /// dropped. They may not when the declared value of a dropped parameter has its part in it.
-    Core(Vec<u32>, bool),
+    Core(Rc<[u32]>, bool),
     Stopped,
 }
 
@@ -118,7 +120,7 @@ impl Search<'_, '_, '_> {
             .stand
             .assumed
             .iter()
-            .filter(|(_, pin)| pin.is_none_or(|p| !dropped.contains(&p)))
+            .filter(|(_, pin)| pin.is_none_or(|p| !dropped.contains(p as usize)))
             .map(|(lit, _)| *lit)
             .chain(self.restored(dropped))
             .collect();
@@ -131,13 +133,13 @@ impl Search<'_, '_, '_> {
                     self.stand.assumed.iter().filter(|(lit, _)| unsat.assumptions.binary_search(lit).is_ok());
                 let mut core: Vec<u32> = used
                     .filter_map(|(_, pin)| *pin)
-                    .filter(|p| !self.fixed.contains(p) && !dropped.contains(p))
+                    .filter(|p| !self.fixed.contains(*p as usize) && !dropped.contains(*p as usize))
                     .collect();
                 core.sort_unstable();
                 core.dedup();
                 let always =
                     !self.restored(dropped).iter().any(|l| unsat.assumptions.binary_search(l).is_ok());
-                Verdict::Core(core, always)
+                Verdict::Core(core.into(), always)
             }
         }
     }
@@ -145,8 +147,8 @@ impl Search<'_, '_, '_> {
     /// A parameter whose decision is dropped has its declared value again, and its rules speak accordingly.
     fn restored(&self, dropped: &Pins) -> Vec<Lit> {
         let mut lits = Vec::new();
-        for pin in dropped {
-            if let Pin::Value(p, _) = &self.stand.pins[*pin as usize].pin {
+        for pin in dropped.ones() {
+            if let Pin::Value(p, _) = &self.stand.pins[pin].pin {
                 let param = self.tree.param(*p);
                 let selectors = self.tree.problem.rules.get(p.index());
                 lits.extend(param.rules.iter().zip(selectors).map(|(rule, s)| {
@@ -167,7 +169,7 @@ impl Search<'_, '_, '_> {
         if self.found.iter().any(|f| f.is_subset(chosen)) {
             return true;
         }
-        let open = self.cores.iter().find(|core| !core.iter().any(|p| chosen.contains(p))).cloned();
+        let open = self.cores.iter().find(|core| !core.iter().any(|p| chosen.contains(*p as usize))).cloned();
         let core = match open {
             Some(core) => core,
             None if self.checks >= self.budget.checks => return false,
@@ -186,14 +188,14 @@ impl Search<'_, '_, '_> {
                 }
             },
         };
-        if chosen.len() == size {
+        if chosen.count_ones(..) == size {
             self.cut = true;
             return true;
         }
-        for pin in core {
-            chosen.insert(pin);
+        for &pin in &*core {
+            chosen.insert(pin as usize);
             let whole = self.extend(chosen, size);
-            chosen.remove(&pin);
+            chosen.remove(pin as usize);
             if !whole {
                 return false;
             }
@@ -201,19 +203,25 @@ impl Search<'_, '_, '_> {
         true
     }
 
+    fn pins(&self, pins: impl Iterator<Item = u32>) -> Pins {
+        let mut set = Pins::with_capacity(self.stand.pins.len());
+        pins.for_each(|p| set.insert(p as usize));
+        set
+    }
+
     /// Any way out, quickly: in one pass, every decision is kept that goes with those kept before. What is known to
     /// contradict comes last, so that nothing else is given up for it; of that, the weakest voice comes last.
     fn greedy(&mut self, core: &[u32]) -> Pins {
         let mut order: Vec<(Lit, Option<u32>)> = self.stand.assumed.clone();
         order.sort_by_key(|(_, pin)| {
-            pin.map(|p| match self.fixed.contains(&p) {
+            pin.map(|p| match self.fixed.contains(p as usize) {
                 true => (0, 0),
                 false => (1 + u8::from(core.contains(&p)), self.stand.pins[p as usize].by.rank()),
             })
         });
         let kept = self.solver.keep(&order.iter().map(|(lit, _)| *lit).collect::<Vec<_>>());
         let lost = order.iter().zip(kept).filter(|(_, kept)| !kept).filter_map(|((_, pin), _)| *pin);
-        lost.filter(|p| !self.fixed.contains(p)).collect()
+        self.pins(lost.filter(|p| !self.fixed.contains(*p as usize)))
     }
 
     /// Drops more until the rest can be kept, for drawing consequences does not see everything and a dropped parameter has
@@ -226,13 +234,13 @@ impl Search<'_, '_, '_> {
                 Verdict::Core(core, _) => {
                     let weakest =
                         |p: &&u32| (std::cmp::Reverse(self.stand.pins[**p as usize].by.rank()), **p);
-                    dropped.insert(*core.iter().min_by_key(weakest)?);
+                    dropped.insert(*core.iter().min_by_key(weakest)? as usize);
                 }
             }
         }
-        for pin in dropped.clone() {
+        for pin in dropped.clone().ones() {
             let mut fewer = dropped.clone();
-            fewer.remove(&pin);
+            fewer.remove(pin);
             if matches!(self.check(&fewer), Verdict::WayOut) {
                 dropped = fewer;
             }
@@ -255,8 +263,9 @@ impl Tree {
         measure: Option<&dyn Measure>,
     ) -> Vec<Fix> {
         let is_asked = |pin: &u32| asked.iter().any(|c| c.id == self.pin_id(&stand.pins[*pin as usize].pin));
-        let fixed: Pins = (0..stand.pins.len() as u32).filter(is_asked).collect();
-        let core: Vec<u32> = proof.pins.iter().copied().filter(|p| !fixed.contains(p)).collect();
+        let mut fixed = Pins::with_capacity(stand.pins.len());
+        (0..stand.pins.len() as u32).filter(is_asked).for_each(|p| fixed.insert(p as usize));
+        let core: Rc<[u32]> = proof.pins.iter().copied().filter(|p| !fixed.contains(*p as usize)).collect();
         if core.is_empty() || budget.fixes == 0 {
             return Vec::new(); // nothing but the rules themselves stands against it
         }
@@ -276,11 +285,11 @@ impl Tree {
         let mut size = 1;
         // Ways out need not be larger than one of each decision.
         while budget.checks > 0 && size <= stand.pins.len() && search.found.len() < budget.fixes {
-            if search.cores.iter().any(Vec::is_empty) {
+            if search.cores.iter().any(|core| core.is_empty()) {
                 return Vec::new(); // a contradiction that no change resolves
             }
             search.cut = false;
-            let whole = search.extend(&mut Pins::new(), size);
+            let whole = search.extend(&mut search.pins(std::iter::empty()), size);
             if least.is_none() && !search.found.is_empty() {
                 least = Some(size);
             }
@@ -292,7 +301,7 @@ impl Tree {
         if search.found.is_empty() {
             let any = search.greedy(&proof.pins);
             // Without any change it cannot be, so one is the least.
-            let least = |pins: &Pins| pins.len() == 1;
+            let least = |pins: &Pins| pins.count_ones(..) == 1;
             if budget.checks == 0
                 && let Some((.., fix)) = self.fix(decisions, stand, &any, before, least(&any), measure)
             {
@@ -308,7 +317,7 @@ impl Tree {
         let found = std::mem::take(&mut search.found);
         let mut fixes: Vec<(usize, u64, Fix)> = Vec::new();
         for pins in found {
-            let minimal = least == Some(pins.len());
+            let minimal = least == Some(pins.count_ones(..));
             fixes.extend(self.fix(decisions, stand, &pins, before, minimal, measure));
         }
         fixes.sort_by(|a, b| {
@@ -332,8 +341,8 @@ impl Tree {
         let mut changed = decisions.clone();
         let mut changes = Vec::new();
         let mut picks = Vec::new();
-        for pin in pins {
-            let what = &stand.pins[*pin as usize].pin;
+        for pin in pins.ones() {
+            let what = &stand.pins[pin].pin;
             let id = self.pin_id(what).to_string();
             // What only the user says is taken back. Where another layer speaks below, the opposite must be said.
             let alone = matches!(changed.layers(&id), [(_, By::User)]);
@@ -379,7 +388,7 @@ impl Tree {
             nodes.map(|n| self.node(*n).id.clone()).collect::<Vec<_>>()
         };
         let (turned_on, turned_off) = (ids(|e| &e.turned_on), ids(|e| &e.turned_off));
-        Some((pins.len(), cost, Fix { changes, effect, turned_on, turned_off, minimal, after }))
+        Some((pins.count_ones(..), cost, Fix { changes, effect, turned_on, turned_off, minimal, after }))
     }
 }
 

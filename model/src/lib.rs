@@ -45,6 +45,7 @@ mod config;
 mod decisions;
 mod declaration;
 mod diagnostics;
+mod document;
 mod effect;
 mod explain;
 mod fix;

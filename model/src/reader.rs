@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use serde::Serialize;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
+use crate::document::{self, Item, Placed, Table, Value};
 use crate::value::parse_int;
 
 /// A bool, number or text as it stands in a TOML file, before anybody knows what type it should have.
@@ -26,12 +25,10 @@ pub(crate) struct Reader<'a> {
     syntax: usize,
 }
 
-pub(crate) type Item<'i> = Spanned<DeValue<'i>>;
-
 impl<'a> Reader<'a> {
     /// Parses the text. Syntax errors are reported; what could be read is returned.
-    pub fn new(file: &'a str, text: &'a str) -> (Reader<'a>, DeTable<'a>) {
-        let (table, errors) = DeTable::parse_recoverable(text);
+    pub fn new(file: &'a str, text: &'a str) -> (Reader<'a>, Table<'a>) {
+        let (table, errors) = document::parse(text);
         let mut reader = Reader { file, text, problems: Diagnostics::new(), syntax: 0 };
         for error in errors {
             let message = error.message().trim().replace('\n', ", ");
@@ -41,7 +38,7 @@ impl<'a> Reader<'a> {
             });
         }
         reader.syntax = reader.problems.len();
-        (reader, table.into_inner())
+        (reader, table)
     }
 
     /// What is to be reported. Where the syntax is broken, whatever else was found may only follow from it.
@@ -57,17 +54,9 @@ impl<'a> Reader<'a> {
         self.problems.0.last_mut().expect("just pushed")
     }
 
-    /// The entries of a table in the order they are written.
-    pub fn entries<'t, 'i>(&self, table: &'t DeTable<'i>) -> Vec<(&'t str, Range<usize>, &'t Item<'i>)> {
-        let mut entries: Vec<_> =
-            table.iter().map(|(key, item)| (key.get_ref().as_ref(), key.span(), item)).collect();
-        entries.sort_by_key(|(_, span, _)| span.start);
-        entries
-    }
-
     /// Reports keys that mean nothing here.
-    pub fn only(&mut self, table: &DeTable<'_>, known: &[&str], place: &str) {
-        for (key, span, _) in self.entries(table) {
+    pub fn only(&mut self, table: &Table<'_>, known: &[&str], place: &str) {
+        for (key, span, _) in table.entries() {
             if !known.contains(&key) {
                 let hint = did_you_mean(key, known.iter().copied())
                     .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
@@ -77,14 +66,14 @@ impl<'a> Reader<'a> {
     }
 
     fn expected(&mut self, item: &Item<'_>, what: &str, key: &str) {
-        let found = item.get_ref().type_str();
-        self.error(item.span(), format!("`{key}` must be {what}, found {}", article(found)));
+        let found = item.type_name();
+        self.error(item.span.clone(), format!("`{key}` must be {what}, found {}", article(found)));
     }
 
-    pub fn string(&mut self, table: &DeTable<'_>, key: &str) -> Option<(String, Range<usize>)> {
+    pub fn string<'i>(&mut self, table: &Table<'i>, key: &str) -> Option<Placed<'i>> {
         let item = table.get(key)?;
-        match item.get_ref().as_str() {
-            Some(text) => Some((text.to_string(), item.span())),
+        match item.text() {
+            Some(text) => Some((text.clone(), item.span.clone())),
             None => {
                 self.expected(item, "a string", key);
                 None
@@ -92,31 +81,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn table<'t, 'i>(&mut self, table: &'t DeTable<'i>, key: &str) -> Option<&'t DeTable<'i>> {
+    pub fn table<'t, 'i>(&mut self, table: &'t Table<'i>, key: &str) -> Option<&'t Table<'i>> {
         let item = table.get(key)?;
-        let found = item.get_ref().as_table();
+        let found = item.table();
         if found.is_none() {
             self.expected(item, "a table", key);
         }
         found
     }
 
-    pub fn array<'t, 'i>(&mut self, table: &'t DeTable<'i>, key: &str) -> Vec<&'t Item<'i>> {
-        let Some(item) = table.get(key) else { return Vec::new() };
-        match item.get_ref().as_array() {
-            Some(items) => items.iter().collect(),
-            None => {
+    pub fn array<'t, 'i>(&mut self, table: &'t Table<'i>, key: &str) -> &'t [Item<'i>] {
+        let Some(item) = table.get(key) else { return &[] };
+        match &item.value {
+            Value::Array(items) => items,
+            _ => {
                 self.expected(item, "an array", key);
-                Vec::new()
+                &[]
             }
         }
     }
 
-    pub fn strings(&mut self, table: &DeTable<'_>, key: &str) -> Vec<(String, Range<usize>)> {
-        let mut out = Vec::new();
-        for item in self.array(table, key) {
-            match item.get_ref().as_str() {
-                Some(text) => out.push((text.to_string(), item.span())),
+    pub fn strings<'i>(&mut self, table: &Table<'i>, key: &str) -> Vec<Placed<'i>> {
+        let items = self.array(table, key);
+        let mut out = Vec::with_capacity(items.len());
+        for item in items {
+            match item.text() {
+                Some(text) => out.push((text.clone(), item.span.clone())),
                 None => self.expected(item, "an array of strings", key),
             }
         }
@@ -124,20 +114,19 @@ impl<'a> Reader<'a> {
     }
 
     pub fn scalar(&mut self, item: &Item<'_>, key: &str) -> Option<Scalar> {
-        match item.get_ref() {
-            DeValue::Boolean(v) => Some(Scalar::Bool(*v)),
-            DeValue::String(v) => Some(Scalar::Text(v.to_string())),
-            DeValue::Integer(v) => {
-                // TOML keeps the prefix apart from the digits.
-                let prefix = match v.radix() {
+        match &item.value {
+            Value::Bool(v) => Some(Scalar::Bool(*v)),
+            Value::Text(v) => Some(Scalar::Text(v.to_string())),
+            Value::Int(digits, radix) => {
+                let prefix = match radix {
                     16 => "0x",
                     8 => "0o",
                     2 => "0b",
                     _ => "",
                 };
-                let n = parse_int(&format!("{prefix}{}", v.as_str()));
+                let n = parse_int(&format!("{prefix}{digits}"));
                 if n.is_none() {
-                    self.error(item.span(), format!("`{key}` does not fit in 64 bits"));
+                    self.error(item.span.clone(), format!("`{key}` does not fit in 64 bits"));
                 }
                 n.map(Scalar::Int)
             }

@@ -9,7 +9,7 @@
 //! come above. A conflict at level 1 is a proof that the assumptions cannot be kept together, and following it back gives the
 //! assumptions and clauses that it rests on.
 
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::problem::{Formula, Lit, Problem};
 
@@ -59,6 +59,7 @@ pub(crate) struct Unsat {
 #[derive(Clone)]
 pub(crate) struct Solver<'a> {
     formula: &'a Formula,
+    /// Of each literal.
     values: Vec<u8>,
     levels: Vec<u32>,
     causes: Vec<Cause>,
@@ -70,7 +71,7 @@ pub(crate) struct Solver<'a> {
     /// How many literals of a long clause are false.
     falses: Vec<u32>,
     learned: Vec<Learned>,
-    learned_in: HashMap<Lit, Vec<u32>>,
+    learned_in: FxHashMap<Lit, Vec<u32>>,
     broken: Option<u32>,
     seen: Vec<bool>,
 }
@@ -99,7 +100,7 @@ impl Start {
         for unit in &formula.units {
             match formula.clauses.get(*unit as usize) {
                 [lit] if solver.is_false(*lit) => solver.broken = solver.broken.or(Some(*unit)),
-                [lit] if solver.values[lit.var()] == FREE => solver.assign(*lit, Cause::Clause(*unit)),
+                [lit] if solver.is_free(*lit) => solver.assign(*lit, Cause::Clause(*unit)),
                 [_] => {}
                 _ => solver.broken = solver.broken.or(Some(*unit)),
             }
@@ -116,7 +117,7 @@ impl<'a> Solver<'a> {
     fn blank(formula: &'a Formula) -> Solver<'a> {
         Solver {
             formula,
-            values: vec![FREE; formula.vars],
+            values: vec![FREE; formula.vars * 2],
             levels: vec![0; formula.vars],
             causes: vec![Cause::Decision; formula.vars],
             trail: Vec::new(),
@@ -125,7 +126,7 @@ impl<'a> Solver<'a> {
             cursor: Cursor::default(),
             falses: vec![0; formula.clauses.len()],
             learned: Vec::new(),
-            learned_in: HashMap::new(),
+            learned_in: FxHashMap::default(),
             broken: None,
             seen: vec![false; formula.vars],
         }
@@ -144,18 +145,22 @@ impl<'a> Solver<'a> {
             cursor: Cursor::default(),
             falses: start.falses.clone(),
             learned: Vec::new(),
-            learned_in: HashMap::new(),
+            learned_in: FxHashMap::default(),
             broken: start.broken,
             seen: vec![false; formula.vars],
         }
     }
 
     pub fn is_true(&self, lit: Lit) -> bool {
-        self.values[lit.var()] == if lit.is_off() { FALSE } else { TRUE }
+        self.values[lit.index()] == TRUE
     }
 
     pub fn is_false(&self, lit: Lit) -> bool {
-        self.is_true(!lit)
+        self.values[lit.index()] == FALSE
+    }
+
+    fn is_free(&self, lit: Lit) -> bool {
+        self.values[lit.index()] == FREE
     }
 
     /// What is true, in the order it became so.
@@ -168,7 +173,8 @@ impl<'a> Solver<'a> {
     }
 
     fn assign(&mut self, lit: Lit, cause: Cause) {
-        self.values[lit.var()] = if lit.is_off() { FALSE } else { TRUE };
+        self.values[lit.index()] = TRUE;
+        self.values[(!lit).index()] = FALSE;
         self.levels[lit.var()] = self.level();
         self.causes[lit.var()] = cause;
         self.trail.push(lit);
@@ -189,10 +195,10 @@ impl<'a> Solver<'a> {
             self.head += 1;
             let mut broken = None;
             for &(other, clause) in self.formula.implies.get(lit.index()) {
-                if self.is_false(other) {
-                    broken = broken.or(Some(clause));
-                } else if self.values[other.var()] == FREE {
-                    self.assign(other, Cause::Clause(clause));
+                match self.values[other.index()] {
+                    FREE => self.assign(other, Cause::Clause(clause)),
+                    FALSE => broken = broken.or(Some(clause)),
+                    _ => {}
                 }
             }
             for &clause in self.formula.watched.get((!lit).index()) {
@@ -228,7 +234,7 @@ impl<'a> Solver<'a> {
             if self.is_true(lit) {
                 return None;
             }
-            if self.values[lit.var()] == FREE {
+            if self.is_free(lit) {
                 free = Some(lit);
             }
         }
@@ -251,7 +257,8 @@ impl<'a> Solver<'a> {
         let length = length as usize;
         for at in (length..self.trail.len()).rev() {
             let lit = self.trail[at];
-            self.values[lit.var()] = FREE;
+            self.values[lit.index()] = FREE;
+            self.values[(!lit).index()] = FREE;
             if at < self.head {
                 for &clause in self.formula.watched.get((!lit).index()) {
                     self.falses[clause as usize] -= 1;
@@ -329,7 +336,7 @@ impl<'a> Solver<'a> {
         let kept = lits
             .iter()
             .map(|&lit| {
-                if self.values[lit.var()] != FREE {
+                if !self.is_free(lit) {
                     return self.is_true(lit);
                 }
                 let level = self.level();
@@ -410,7 +417,7 @@ impl<'a> Solver<'a> {
     fn trace(&self, lits: Vec<Lit>, clauses: Vec<u32>, assumptions: Vec<Lit>) -> Unsat {
         let mut out = Unsat { assumptions, ..Unsat::default() };
         let mut seen = vec![false; self.formula.vars];
-        let mut used = HashSet::new();
+        let mut used = FxHashSet::default();
         let mut pending_clauses = clauses;
         let mut pending = lits;
         loop {
@@ -428,7 +435,7 @@ impl<'a> Solver<'a> {
             }
             let Some(lit) = pending.pop() else { break };
             let var = lit.var();
-            if std::mem::replace(&mut seen[var], true) || self.values[var] == FREE {
+            if std::mem::replace(&mut seen[var], true) || self.is_free(lit) {
                 continue;
             }
             match self.causes[var] {
@@ -447,7 +454,7 @@ impl<'a> Solver<'a> {
     }
 
     fn free_on(&self, var: u32) -> Option<Lit> {
-        (self.values[var as usize] == FREE).then(|| Lit::on(var))
+        Some(Lit::on(var)).filter(|lit| self.is_free(*lit))
     }
 
     /// The next decision, or nothing when what is off may stay off.
@@ -458,7 +465,7 @@ impl<'a> Solver<'a> {
             Guide::All => {
                 while self.cursor.defaults < self.formula.vars {
                     let var = self.cursor.defaults;
-                    if self.values[var] == FREE {
+                    if self.is_free(Lit::off(var as u32)) {
                         return Some(Lit::off(var as u32));
                     }
                     self.cursor.defaults += 1;
@@ -498,10 +505,10 @@ impl<'a> Solver<'a> {
                     if lits.iter().any(|l| self.is_true(*l)) {
                         continue;
                     }
-                    let mut free = lits.iter().copied().filter(|l| self.values[l.var()] == FREE);
+                    let mut free = lits.iter().copied().filter(|l| self.is_free(*l));
                     // A rule whose selector is free does not speak.
                     let Some(first) = free.clone().find(|l| !l.is_off()) else { continue };
-                    if lits.iter().any(|l| l.is_off() && self.values[l.var()] == FREE) {
+                    if lits.iter().any(|l| l.is_off() && self.is_free(*l)) {
                         continue;
                     }
                     let preferred = free.find(|l| problem.preferred.get(l.var()).is_some_and(|p| *p));

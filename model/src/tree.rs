@@ -1,14 +1,16 @@
 //! The component tree: declarations put together, every name resolved to what it names.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap as HashMap;
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use crate::decisions::Decisions;
 use crate::declaration::{self, Condition, Declaration, RawClause, RawDefault};
 use crate::diagnostics::{Diagnostic, Diagnostics, Location, Severity, did_you_mean};
+use crate::document::Placed;
 use crate::problem::{Lists, Problem};
 use crate::value::{ParamType, Value};
 
@@ -89,7 +91,7 @@ pub enum Term {
 #[derive(Clone, Debug)]
 pub struct Clause {
     /// In the order they were written. One alone is a plain requirement.
-    pub alternatives: Vec<Term>,
+    pub alternatives: SmallVec<[Term; 2]>,
     /// For a person: `net.ipv4`, `any of a, b`, `cap:clock`.
     pub text: String,
     /// Where it stands in the declaration's file.
@@ -218,11 +220,11 @@ impl Tree {
     /// Everything that is wrong with the declarations. What is legal but doubtful is told by [`Tree::lint`].
     pub fn load(sources: &[Source<'_>]) -> Result<Tree, Diagnostics> {
         let mut problems = Diagnostics::new();
-        let mut order: Vec<&Source<'_>> = sources.iter().collect();
         // Sorted part by part, a node comes before what lies in it: preorder. As text "a-b" would come between "a" and
         // "a.b", so the dot sorts before everything.
-        let rank = |b: u8| if b == b'.' { 0 } else { b };
-        order.sort_by(|a, b| a.id.bytes().map(rank).cmp(b.id.bytes().map(rank)));
+        let rank = |source: &Source<'_>| source.id.replace('.', "\0");
+        let mut order: Vec<&Source<'_>> = sources.iter().collect();
+        order.sort_by_cached_key(|source| rank(source));
         order.dedup_by(|later, earlier| {
             let twice = later.id == earlier.id;
             if twice {
@@ -234,11 +236,11 @@ impl Tree {
         });
         let by_id: HashMap<String, NodeId> =
             order.iter().enumerate().map(|(i, s)| (s.id.to_string(), NodeId(i as u32))).collect();
-        let (declarations, found) = read_all(&order);
+        let (mut declarations, found) = read_all(&order);
         problems.extend(found);
+        let removed = declarations.iter_mut().flat_map(|d| std::mem::take(&mut d.removed)).collect();
         let linker = Linker { order: &order, declarations: &declarations, by_id: &by_id, problems };
         linker.link().and_then(|(nodes, params, capabilities, roots, param_by_id)| {
-            let removed = declarations.iter().flat_map(|d| d.removed.iter().cloned()).collect();
             let said = declarations.iter().enumerate().filter(|(_, d)| d.default.is_some());
             let says_default = said.map(|(n, _)| NodeId(n as u32)).collect();
             let texts = order.iter().map(|s| s.text.to_string()).collect();
@@ -395,10 +397,10 @@ impl Tree {
 }
 
 /// Reads declarations, each on its own; very many of them on all processors.
-fn read_all(order: &[&Source<'_>]) -> (Vec<Declaration>, Diagnostics) {
+fn read_all<'a>(order: &[&Source<'a>]) -> (Vec<Declaration<'a>>, Diagnostics) {
     // Below this the threads would cost more than they save.
     const MANY: usize = 1_000;
-    let read = |part: &[&Source<'_>]| {
+    let read = |part: &[&Source<'a>]| {
         let mut problems = Diagnostics::new();
         let mut all = Vec::with_capacity(part.len());
         for source in part {
@@ -425,16 +427,16 @@ fn read_all(order: &[&Source<'_>]) -> (Vec<Declaration>, Diagnostics) {
     })
 }
 
-struct Linker<'a> {
+struct Linker<'a, 's> {
     order: &'a [&'a Source<'a>],
-    declarations: &'a [Declaration],
+    declarations: &'a [Declaration<'s>],
     by_id: &'a HashMap<String, NodeId>,
     problems: Diagnostics,
 }
 
 type Linked = (Vec<Node>, Vec<Param>, Vec<Capability>, Vec<NodeId>, HashMap<String, ParamId>);
 
-impl Linker<'_> {
+impl Linker<'_, '_> {
     fn at(&mut self, n: usize, span: Range<usize>, message: String) -> &mut Diagnostic {
         let source = self.order[n];
         self.problems.push(Diagnostic::at(source.file, source.text, span, message));
@@ -451,7 +453,7 @@ impl Linker<'_> {
         let roots =
             (0..nodes.len()).filter(|n| nodes[*n].parent.is_none()).map(|n| NodeId(n as u32)).collect();
         let mut capabilities: Vec<Capability> = Vec::new();
-        let mut by_name: HashMap<String, CapabilityId> = HashMap::new();
+        let mut by_name: HashMap<String, CapabilityId> = HashMap::default();
         let declarations = self.declarations;
         let mut capability = |name: &str| {
             *by_name.entry(name.to_string()).or_insert_with(|| {
@@ -462,8 +464,11 @@ impl Linker<'_> {
         for (n, d) in declarations.iter().enumerate() {
             let mut provides: Vec<Link> = Vec::new();
             for (name, span) in &d.provides {
-                let link =
-                    Link { term: Term::Capability(capability(name)), text: name.clone(), span: span.clone() };
+                let link = Link {
+                    term: Term::Capability(capability(name)),
+                    text: name.to_string(),
+                    span: span.clone(),
+                };
                 if provides.iter().all(|p| p.term != link.term) {
                     provides.push(link);
                 }
@@ -474,7 +479,7 @@ impl Linker<'_> {
             nodes[n].recommends = self.links(n, &d.recommends, "recommend", &mut capability);
         }
         let mut params: Vec<Param> = Vec::new();
-        let mut param_by_id = HashMap::new();
+        let mut param_by_id = HashMap::default();
         for (n, d) in declarations.iter().enumerate() {
             for p in &d.params {
                 let id = format!("{}.{}", self.order[n].id, p.name);
@@ -498,12 +503,12 @@ impl Linker<'_> {
                 params.push(Param {
                     id,
                     owner: NodeId(n as u32),
-                    name: p.name.clone(),
-                    help: p.help.clone(),
+                    name: p.name.to_string(),
+                    help: p.help.to_string(),
                     ty: p.ty.clone(),
                     default: p.default.clone(),
                     rules,
-                    was: p.was.iter().map(|(id, _)| id.clone()).collect(),
+                    was: p.was.iter().map(|(id, _)| id.to_string()).collect(),
                 });
             }
         }
@@ -551,13 +556,13 @@ impl Linker<'_> {
                 .find(|p| nodes[p.index()].kind != Kind::Menu);
             nodes.push(Node {
                 id: source.id.to_string(),
-                title: d.title.clone(),
-                help: d.help.clone(),
+                title: d.title.to_string(),
+                help: d.help.to_string(),
                 kind: d.kind,
                 parent,
                 children: Vec::new(),
                 params: Vec::new(),
-                core: d.core.clone(),
+                core: d.core.as_deref().map(str::to_string),
                 default: matches!(d.default, Some(RawDefault::On(true))),
                 default_member: None,
                 requires: Vec::new(),
@@ -565,7 +570,7 @@ impl Linker<'_> {
                 provides: Vec::new(),
                 recommends: Vec::new(),
                 within,
-                was: d.was.iter().map(|(id, _)| id.clone()).collect(),
+                was: d.was.iter().map(|(id, _)| id.to_string()).collect(),
                 file: source.file.to_string(),
             });
         }
@@ -577,7 +582,7 @@ impl Linker<'_> {
                 let hint = "members are components whose ids begin with the choice's id";
                 self.whole(n, format!("choice `{}` has no member", nodes[n].id), hint.into());
             }
-            let Some(RawDefault::Member(name, span)) = &declarations[n].default else {
+            let Some(RawDefault::Member((name, span))) = &declarations[n].default else {
                 nodes[n].default_member = nodes[n].children.first().copied();
                 continue;
             };
@@ -598,12 +603,12 @@ impl Linker<'_> {
     fn clauses(
         &mut self,
         n: usize,
-        raw: &[RawClause],
+        raw: &[RawClause<'_>],
         capability: &mut dyn FnMut(&str) -> CapabilityId,
     ) -> Vec<Clause> {
         let mut out = Vec::with_capacity(raw.len());
         for clause in raw {
-            let mut alternatives: Vec<Term> = Vec::new();
+            let mut alternatives: SmallVec<[Term; 2]> = SmallVec::new();
             for (name, span) in &clause.alternatives {
                 if let Some(term) = self.term(n, name, span, "require", capability)
                     && !alternatives.contains(&term)
@@ -612,9 +617,9 @@ impl Linker<'_> {
                 }
             }
             let text = match clause.alternatives.as_slice() {
-                [(one, _)] => one.clone(),
+                [(one, _)] => one.to_string(),
                 many => {
-                    let names: Vec<&str> = many.iter().map(|(name, _)| name.as_str()).collect();
+                    let names: Vec<&str> = many.iter().map(|(name, _)| &**name).collect();
                     format!("any of {}", names.join(", "))
                 }
             };
@@ -626,14 +631,14 @@ impl Linker<'_> {
     fn links(
         &mut self,
         n: usize,
-        raw: &[(String, Range<usize>)],
+        raw: &[Placed<'_>],
         verb: &str,
         capability: &mut dyn FnMut(&str) -> CapabilityId,
     ) -> Vec<Link> {
         let mut out = Vec::with_capacity(raw.len());
         for (name, span) in raw {
             if let Some(term) = self.term(n, name, span, verb, capability) {
-                out.push(Link { term, text: name.clone(), span: span.clone() });
+                out.push(Link { term, text: name.to_string(), span: span.clone() });
             }
         }
         out
@@ -651,7 +656,7 @@ impl Linker<'_> {
             return Some(Term::Capability(capability(name)));
         }
         let Some(found) = self.by_id.get(name).copied() else {
-            let declared = |(s, d): (&&Source<'_>, &Declaration)| {
+            let declared = |(s, d): (&&Source<'_>, &Declaration<'_>)| {
                 d.provides.iter().any(|(c, _)| c[4.min(c.len())..] == *name).then(|| s.id.to_string())
             };
             let hint = if self.order.iter().zip(self.declarations).find_map(declared).is_some() {
