@@ -93,6 +93,8 @@ struct Search<'a, 's, 'f> {
     fixed: &'a Pins,
     cores: Vec<Rc<[u32]>>,
     found: Vec<Pins>,
+    /// What may not be chosen any more where the search stands.
+    spent: Pins,
     checks: u32,
     /// Sets looked at, most of them without trying, since they miss a core that is known.
     steps: u32,
@@ -151,9 +153,8 @@ impl Search<'_, '_, '_> {
             if let Pin::Value(p, _) = &self.stand.pins[pin].pin {
                 let param = self.tree.param(*p);
                 let selectors = self.tree.problem.rules.get(p.index());
-                lits.extend(param.rules.iter().zip(selectors).map(|(rule, s)| {
-                    if rule.when.holds(&param.default) { Lit::on(*s) } else { Lit::off(*s) }
-                }));
+                let spoken = param.rules.iter().zip(selectors).filter(|(r, _)| r.when.holds(&param.default));
+                lits.extend(spoken.map(|(_, s)| Lit::on(*s)));
             }
         }
         lits
@@ -192,15 +193,24 @@ impl Search<'_, '_, '_> {
             self.cut = true;
             return true;
         }
-        for &pin in &*core {
-            chosen.insert(pin as usize);
-            let whole = self.extend(chosen, size);
-            chosen.remove(pin as usize);
-            if !whole {
-                return false;
+        // Sets with an earlier member of the core were all seen when it had its turn: none is looked at twice.
+        let mut whole = true;
+        let mut done = Vec::with_capacity(core.len());
+        for pin in core.iter().map(|p| *p as usize) {
+            if self.spent.contains(pin) {
+                continue;
             }
+            chosen.insert(pin);
+            whole = self.extend(chosen, size);
+            chosen.remove(pin);
+            if !whole {
+                break;
+            }
+            self.spent.insert(pin);
+            done.push(pin);
         }
-        true
+        done.into_iter().for_each(|pin| self.spent.remove(pin));
+        whole
     }
 
     fn pins(&self, pins: impl Iterator<Item = u32>) -> Pins {
@@ -213,7 +223,7 @@ impl Search<'_, '_, '_> {
     /// contradict comes last, so that nothing else is given up for it; of that, the weakest voice comes last.
     fn greedy(&mut self, core: &[u32]) -> Pins {
         let mut order: Vec<(Lit, Option<u32>)> = self.stand.assumed.clone();
-        order.sort_by_key(|(_, pin)| {
+        order.sort_by_cached_key(|(_, pin)| {
             pin.map(|p| match self.fixed.contains(p as usize) {
                 true => (0, 0),
                 false => (1 + u8::from(core.contains(&p)), self.stand.pins[p as usize].by.rank()),
@@ -276,6 +286,7 @@ impl Tree {
             fixed: &fixed,
             cores: vec![core],
             found: Vec::new(),
+            spent: Pins::with_capacity(stand.pins.len()),
             checks: 0,
             steps: 0,
             cut: false,

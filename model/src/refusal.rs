@@ -298,7 +298,7 @@ impl Tree {
             let id = self.pin_id(&stand.pins[pin as usize].pin);
             asked.iter().any(|c| c.id == id)
         };
-        let proof = self.prove(stand, &mut solver, unsat, &is_asked);
+        let proof = self.prove(stand, &mut solver, unsat, &is_asked, before.is_some());
         let because = self.argue(stand, &proof, &is_asked);
         let prose = prose(&because, asked);
         let fixes = self.fixes(decisions, stand, &mut solver, &proof, before, asked, budget, measure);
@@ -329,6 +329,7 @@ impl Tree {
         solver: &mut Solver<'_>,
         mut unsat: Unsat,
         is_asked: &dyn Fn(u32) -> bool,
+        kept_before: bool,
     ) -> Proof {
         let solve = |solver: &mut Solver<'_>, pins: &dyn Fn(u32) -> bool| -> Result<(), Unsat> {
             let kept = stand.assumed.iter().filter(|(_, pin)| pin.is_none_or(pins));
@@ -348,6 +349,10 @@ impl Tree {
         candidates.sort_by_key(|pin| is_asked(*pin));
         for pin in candidates {
             if !core.contains(&pin) {
+                continue;
+            }
+            // Without the one thing that is asked for, what is left was kept together before.
+            if kept_before && is_asked(pin) && core.iter().filter(|p| is_asked(**p)).count() == 1 {
                 continue;
             }
             if let Err(smaller) = solve(solver, &|p| p != pin && core.contains(&p)) {

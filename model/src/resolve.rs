@@ -187,10 +187,9 @@ impl Tree {
                 Some(Pin::Value(_, v)) => v,
                 _ => &param.default,
             };
-            for (rule, &s) in param.rules.iter().zip(selectors) {
-                let lit = if rule.when.holds(value) { Lit::on(s) } else { Lit::off(s) };
-                stand.assumed.push((lit, pin.map(|at| at as u32)));
-            }
+            // A rule that does not speak is left open: nothing asks for its selector, so nothing follows.
+            let spoken = param.rules.iter().zip(selectors).filter(|(rule, _)| rule.when.holds(value));
+            stand.assumed.extend(spoken.map(|(_, s)| (Lit::on(*s), pin.map(|at| at as u32))));
         }
         for (at, pinned) in stand.pins.iter().enumerate() {
             let lit = match &pinned.pin {

@@ -25,6 +25,17 @@ enum Cause {
     Clause(u32),
 }
 
+/// When and why a variable got its value. Together, since they are written together, and all over the memory.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    level: u32,
+    cause: Cause,
+}
+
+impl Given {
+    const NOT: Given = Given { level: 0, cause: Cause::Decision };
+}
+
 /// Where the search for the next decision stands.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
@@ -61,8 +72,7 @@ pub(crate) struct Solver<'a> {
     formula: &'a Formula,
     /// Of each literal.
     values: Vec<u8>,
-    levels: Vec<u32>,
-    causes: Vec<Cause>,
+    given: Vec<Given>,
     trail: Vec<Lit>,
     head: usize,
     /// The length of the trail and the cursor before each level above 0.
@@ -88,7 +98,7 @@ struct Learned {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Start {
     values: Vec<u8>,
-    causes: Vec<Cause>,
+    given: Vec<Given>,
     trail: Vec<Lit>,
     falses: Vec<u32>,
     broken: Option<u32>,
@@ -108,8 +118,8 @@ impl Start {
         if solver.broken.is_none() {
             solver.broken = solver.propagate();
         }
-        let Solver { values, causes, trail, falses, broken, .. } = solver;
-        Start { values, causes, trail, falses, broken }
+        let Solver { values, given, trail, falses, broken, .. } = solver;
+        Start { values, given, trail, falses, broken }
     }
 }
 
@@ -118,8 +128,7 @@ impl<'a> Solver<'a> {
         Solver {
             formula,
             values: vec![FREE; formula.vars * 2],
-            levels: vec![0; formula.vars],
-            causes: vec![Cause::Decision; formula.vars],
+            given: vec![Given::NOT; formula.vars],
             trail: Vec::new(),
             head: 0,
             marks: Vec::new(),
@@ -137,8 +146,7 @@ impl<'a> Solver<'a> {
         Solver {
             formula,
             values: start.values.clone(),
-            levels: vec![0; formula.vars],
-            causes: start.causes.clone(),
+            given: start.given.clone(),
             trail: start.trail.clone(),
             head: start.trail.len(),
             marks: Vec::new(),
@@ -175,8 +183,7 @@ impl<'a> Solver<'a> {
     fn assign(&mut self, lit: Lit, cause: Cause) {
         self.values[lit.index()] = TRUE;
         self.values[(!lit).index()] = FALSE;
-        self.levels[lit.var()] = self.level();
-        self.causes[lit.var()] = cause;
+        self.given[lit.var()] = Given { level: self.level(), cause };
         self.trail.push(lit);
     }
 
@@ -373,7 +380,7 @@ impl<'a> Solver<'a> {
                 self.seen[var] = true;
                 touched.push(var);
                 // Literals of level 0 are kept too, so that an explanation finds the facts it rests on.
-                if self.levels[var] == level {
+                if self.given[var].level == level {
                     open += 1;
                 } else {
                     lits.push(lit);
@@ -390,7 +397,7 @@ impl<'a> Solver<'a> {
             if open == 0 {
                 break !lit;
             }
-            let Cause::Clause(cause) = self.causes[lit.var()] else {
+            let Cause::Clause(cause) = self.given[lit.var()].cause else {
                 unreachable!("a decision is the first of its level, so it is met last")
             };
             from.push(cause);
@@ -400,7 +407,7 @@ impl<'a> Solver<'a> {
         for var in touched {
             self.seen[var] = false;
         }
-        let target = lits.iter().map(|l| self.levels[l.var()]).max().unwrap_or(0).max(1);
+        let target = lits.iter().map(|l| self.given[l.var()].level).max().unwrap_or(0).max(1);
         lits.push(asserting);
         self.back_to(target);
         let at = self.learned.len() as u32;
@@ -438,7 +445,7 @@ impl<'a> Solver<'a> {
             if std::mem::replace(&mut seen[var], true) || self.is_free(lit) {
                 continue;
             }
-            match self.causes[var] {
+            match self.given[var].cause {
                 Cause::Assumption => out.assumptions.push(if self.is_true(lit) { lit } else { !lit }),
                 Cause::Clause(clause) => {
                     pending.extend(self.lits(clause));
