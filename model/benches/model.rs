@@ -9,6 +9,8 @@
 mod synthetic;
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bespoke_model::*;
@@ -107,6 +109,43 @@ fn toggles(components: usize, most: usize, target: Duration) -> bool {
     met
 }
 
+/// The proof that no smaller way out exists, on a worker: how many come to an end within `patience`, and how soon the others
+/// end when the next key tells them to.
+fn proofs(components: usize, most: usize, patience: Duration, target: Duration) -> bool {
+    let b = bench(components);
+    let nodes: Vec<NodeId> = b.tree.nodes().collect();
+    let (mut proven, mut asked, mut ends) = (0, 0, Times::default());
+    for n in nodes.iter().copied().step_by((nodes.len() / most).max(1)) {
+        let Some(change) = b.tree.toggle(&b.before, n) else { continue };
+        let ask = std::slice::from_ref(&change);
+        let first = b.tree.preview_within(&b.decisions, &b.before, ask, None, &Budget::first_answer());
+        if !first.is_err_and(|r| r.fixes.iter().any(|f| !f.minimal)) {
+            continue;
+        }
+        asked += 1;
+        let (stop, (done, ended)) = (AtomicBool::new(false), mpsc::channel());
+        let flag = &stop;
+        let told = std::thread::scope(|scope| {
+            let key = scope.spawn(move || {
+                ended.recv_timeout(patience).is_err().then(|| {
+                    flag.store(true, Ordering::Relaxed);
+                    now()
+                })
+            });
+            let answer = b.tree.preview_within(&b.decisions, &b.before, ask, None, &Budget::until(&stop));
+            black_box(answer.is_err());
+            let _ = done.send(());
+            key.join().expect("it only waits")
+        });
+        match told {
+            None => proven += 1,
+            Some(start) => ends.add(start),
+        }
+    }
+    println!("  proofs of the least way out: {proven} of {asked} within {patience:?}");
+    ends.cpu.is_empty() || percentiles("  end of a proof after the next key", ends, target)
+}
+
 fn load_and_resolve(components: usize, target: Duration) -> bool {
     let texts = texts(components);
     let mut times = Times::default();
@@ -126,6 +165,7 @@ fn main() {
     let met = [
         toggles(200, 1_000, Duration::from_micros(50)),
         toggles(20_000, 700, Duration::from_millis(5)),
+        proofs(20_000, 120, Duration::from_millis(100), Duration::from_millis(5)),
         load_and_resolve(20_000, Duration::from_millis(100)),
     ];
     if std::env::args().any(|a| a == "--targets") {

@@ -25,9 +25,12 @@ impl std::fmt::Display for Difference {
         if !self.table.is_empty() {
             write!(f, "[{}] ", self.table)?;
         }
-        let show = |v: &Option<Json>| v.as_ref().map_or("nothing".to_string(), Json::to_string);
         write!(f, "{}: {} -> {}", self.key, show(&self.from), show(&self.to))
     }
+}
+
+fn show(value: &Option<Json>) -> String {
+    value.as_ref().map_or("nothing".to_string(), Json::to_string)
 }
 
 /// An entry that two sides changed differently.
@@ -43,6 +46,16 @@ pub struct Conflict {
     pub ours: Option<Json>,
     /// What the other side has.
     pub theirs: Option<Json>,
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.table.is_empty() {
+            write!(f, "[{}] ", self.table)?;
+        }
+        let [base, ours, theirs] = [&self.base, &self.ours, &self.theirs].map(show);
+        write!(f, "{}: {base} -> {ours} here and {theirs} there", self.key)
+    }
 }
 
 /// Three configs brought together.

@@ -328,6 +328,9 @@ impl Tree {
         let found = std::mem::take(&mut search.found);
         let mut fixes: Vec<(usize, u64, Fix)> = Vec::new();
         for pins in found {
+            if budget.stopped() && !fixes.is_empty() {
+                break;
+            }
             let minimal = least == Some(pins.count_ones(..));
             fixes.extend(self.fix(decisions, stand, &pins, before, minimal, measure));
         }

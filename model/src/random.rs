@@ -6,9 +6,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::decisions::{Decision, Decisions};
+use crate::decisions::{By, Decision, Decisions};
 use crate::problem::Lit;
-use crate::resolve::Stand;
+use crate::resolve::{Pinned, Stand};
 use crate::solver::{Guide, Solver};
 use crate::tree::{Kind, Tree, last_part};
 use crate::value::{ParamType, Value};
@@ -19,6 +19,12 @@ impl Tree {
     /// Wishes are drawn for a random part of the tree, in random order, and each is kept when it goes with the ones before. So
     /// the first wish is kept whenever it is possible at all, and every component is reached both on and off.
     pub fn random(&self, seed: u64) -> Decisions {
+        self.random_over(seed, &Decisions::new())
+    }
+
+    /// [`Tree::random`] as the user's decisions over layers that are there already; with them too it resolves, when they do.
+    /// What the user decided before is dropped.
+    pub fn random_over(&self, seed: u64, below: &Decisions) -> Decisions {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let share: f64 = rng.random_range(0.05..1.0);
         let lean: f64 = rng.random_range(0.1..0.9);
@@ -46,7 +52,10 @@ impl Tree {
             }
         }
         wishes.shuffle(&mut rng);
-        let mut decisions = Decisions::new();
+        let mut decisions = below.clone();
+        for (id, ..) in below.iter() {
+            decisions.set(id, None);
+        }
         for (id, to) in &wishes {
             decisions.set(id, Some(to.clone()));
         }
@@ -61,12 +70,20 @@ impl Tree {
         let mut solver = Solver::new(&self.problem.formula, &self.problem.start);
         loop {
             let Ok(stand) = self.stand(decisions) else { return };
-            let rank_of = |pin: &u32| rank[self.pin_id(&stand.pins[*pin as usize].pin)];
+            // What lies below was there first.
+            let rank_of = |pin: &u32| {
+                let Pinned { pin, by } = &stand.pins[*pin as usize];
+                if *by == By::User { 1 + rank[self.pin_id(pin)] } else { 0 }
+            };
             let mut lits = stand.assumed.clone();
             lits.sort_by_key(|(_, pin)| pin.as_ref().map(rank_of));
             let Some(dropped) = self.contradicting(&mut solver, &stand, &lits, &rank_of) else { return };
-            for pin in dropped {
-                decisions.forget(self.pin_id(&stand.pins[pin as usize].pin));
+            let wishes = dropped.into_iter().filter(|pin| rank_of(pin) > 0).collect::<Vec<_>>();
+            if wishes.is_empty() {
+                return; // the layers below contradict each other
+            }
+            for pin in wishes {
+                decisions.set(self.pin_id(&stand.pins[pin as usize].pin), None);
             }
         }
     }

@@ -286,7 +286,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Searches a set that keeps all clauses and assumptions. `Ok` leaves it in the trail: what is not there is off.
-    /// `stop` is asked now and then; `Err(None)` means that it said so.
+    /// `stop` is asked at every conflict; `Err(None)` means that it said so.
     pub fn solve(
         &mut self,
         assumptions: &[Lit],
@@ -310,7 +310,6 @@ impl<'a> Solver<'a> {
                 }
             }
         }
-        let mut conflicts = 0u32;
         loop {
             match self.propagate() {
                 Some(clause) if self.level() <= 1 => {
@@ -318,8 +317,7 @@ impl<'a> Solver<'a> {
                 }
                 Some(clause) => {
                     self.learn(clause);
-                    conflicts += 1;
-                    if conflicts.is_multiple_of(64) && stop() {
+                    if stop() {
                         return Err(None);
                     }
                 }

@@ -348,3 +348,42 @@ fn a_first_answer_works_and_the_search_for_a_smaller_one_can_be_stopped() {
     }
     assert!(refused > 500, "{refused} refused, {larger} of them answered with more than the least");
 }
+
+#[test]
+fn a_proof_in_a_large_tree_ends_soon_after_it_is_told_to() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+    let tree = synthetic::load(&synthetic::texts(1, &Shape::real(3_000)));
+    let d = tree.random(4);
+    let r = tree.resolve(&d).unwrap();
+    let (mut stopped, mut agreed) = (0, 0);
+    for n in tree.nodes().step_by(61) {
+        let Some(change) = tree.toggle(&r, n) else { continue };
+        let ask = std::slice::from_ref(&change);
+        let Err(quick) = tree.preview_within(&d, &r, ask, None, &Budget::first_answer()) else { continue };
+        let stop = AtomicBool::new(false);
+        let start = Instant::now();
+        let (proof, told) = std::thread::scope(|scope| {
+            let key = scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(30));
+                stop.store(true, Ordering::Relaxed);
+                start.elapsed()
+            });
+            let proof = tree.preview_within(&d, &r, ask, None, &Budget::until(&stop)).unwrap_err();
+            let ended = start.elapsed();
+            (proof, ended.saturating_sub(key.join().unwrap()))
+        });
+        // Milliseconds when optimized and alone on the machine; without either there is some slack.
+        assert!(told < Duration::from_millis(500), "{told:?} after it was told to stop");
+        assert_eq!(proof.because, quick.because);
+        match (quick.fixes.first(), proof.fixes.first()) {
+            (Some(quick), Some(proof)) if proof.minimal => {
+                agreed += 1;
+                assert!(proof.changes.len() <= quick.changes.len());
+                assert!(!quick.minimal || proof.changes.len() == quick.changes.len());
+            }
+            _ => stopped += 1,
+        }
+    }
+    assert!(agreed > 0 && stopped > 0, "{agreed} proven, {stopped} stopped");
+}

@@ -197,6 +197,61 @@ fn explain_and_diff_tell() {
 }
 
 #[test]
+fn a_random_config_is_sound_and_the_same_for_the_same_seed() {
+    let place = Place::new().with("a.toml", HELLO).with("b.toml", HELLO);
+    for seed in ["1", "2", "3"] {
+        assert_eq!(place.run(&["set", "a.toml", "--random", seed]).code, 0);
+        assert_eq!(place.run(&["set", "b.toml", "--random", seed]).code, 0);
+        assert_eq!(place.read("a.toml"), place.read("b.toml"));
+        assert_eq!(place.json(&["check", "a.toml", "--json"])["ok"], true);
+    }
+    let ran = place.run(&["set", "a.toml", "--random", "1", "debug.log=on"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+}
+
+#[test]
+fn the_schema_names_what_may_be_decided() {
+    let schema = Place::new().json(&["list", "--schema"]);
+    let decisions = &schema["$defs"]["decisions"]["properties"];
+    assert_eq!(decisions["abi.write"]["type"], "boolean");
+    assert!(decisions["memory.heap"]["enum"].is_array());
+    assert!(decisions["abi.process.stack"]["default"].is_string());
+}
+
+#[test]
+fn check_lists_what_is_on_and_why() {
+    let place = Place::new().with("a.toml", HELLO);
+    let listing = &place.json(&["check", "a.toml", "--json"])["listing"];
+    assert_eq!(listing["tree"].as_str().unwrap().len(), 16);
+    let components = listing["components"].as_array().unwrap();
+    let log = components.iter().find(|c| c["id"] == "debug.log").unwrap();
+    assert_eq!(log["origin"], "user");
+    assert!(components.iter().all(|c| !c["because"].as_array().unwrap().is_empty()), "{components:?}");
+}
+
+#[test]
+fn diff_with_a_base_tells_what_merging_would_take() {
+    let with = |set: &str| format!("schema = 1\nextends = \"preset:hello\"\n\n[set]\n{set}");
+    let place = Place::new()
+        .with("base.toml", &with("\"debug.log\" = true\n"))
+        .with("a.toml", &with("\"debug.log\" = true\n\"abi.directories\" = true\n"))
+        .with("b.toml", &with("\"debug.log\" = false\n"))
+        .with("c.toml", &with("\"debug.log\" = true\n\"abi.directories\" = false\n"));
+    let ran = place.run(&["diff", "a.toml", "b.toml", "--base", "base.toml"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "taken     [set] debug.log: true -> false\n"),
+        "{}",
+        ran.err
+    );
+    let ran = place.run(&["diff", "a.toml", "c.toml", "--base", "base.toml"]);
+    let told = "conflict  [set] abi.directories: nothing -> true here and false there\n";
+    assert_eq!((ran.code, ran.out.as_str()), (1, told), "{}", ran.err);
+    let json = place.json(&["diff", "a.toml", "b.toml", "--base", "base.toml", "--json"]);
+    assert!(json["merged"].as_str().unwrap().contains("\"debug.log\" = false"));
+}
+
+#[test]
 fn presets_are_listed_shown_and_saved() {
     let place = Place::new().with("a.toml", HELLO);
     assert!(place.run(&["preset", "list"]).out.contains("preset:hello"));

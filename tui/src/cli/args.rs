@@ -91,8 +91,11 @@ pub struct Set {
     /// The config to change
     pub config: String,
     /// ID=on, ID=off, ID=auto (no decision), or PARAMETER=VALUE
-    #[arg(required = true, value_name = "ID=VALUE")]
+    #[arg(required_unless_present = "random", value_name = "ID=VALUE")]
     pub decisions: Vec<String>,
+    /// Decide at random instead: all that was set goes, and the same seed gives the same config
+    #[arg(long, value_name = "SEED", conflicts_with = "decisions")]
+    pub random: Option<u64>,
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
@@ -199,6 +202,9 @@ pub struct Diff {
     pub a: String,
     /// The other
     pub b: String,
+    /// What both come from: tells what merging B into A takes, and what both changed
+    #[arg(long, value_name = "CONFIG")]
+    pub base: Option<String>,
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
@@ -207,6 +213,9 @@ pub struct Diff {
 /// `bespoke list`.
 #[derive(Args, Debug)]
 pub struct List {
+    /// Print a JSON schema of configs, so that editors complete them (`#:schema FILE` in a config's first line)
+    #[arg(long, conflicts_with = "json")]
+    pub schema: bool,
     /// Print as JSON
     #[arg(long)]
     pub json: bool,

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bespoke_kernel::Plan;
-use bespoke_model::{Change, Decision, Diagnostics, Kind, Tree};
+use bespoke_model::{By, Change, Decision, Diagnostics, Kind, Tree};
 use serde_json::json;
 
 use super::args::{Check, Set};
-use super::{Done, Stop, load, print, print_json, refused, resolve};
+use super::{Done, Loaded, Stop, load, print, print_json, refused, resolve};
 use crate::app::doc::Backend;
 use crate::backend::{self, Kernel};
-use crate::presets::{self, Failure};
+use crate::presets::{self, Chain, Failure};
 use crate::text;
 
 /// Reads `ID=VALUE`.
@@ -68,11 +68,19 @@ fn parse(tree: &Tree, text: &str) -> Result<Change, Stop> {
     Ok(Change { id: id.to_owned(), to })
 }
 
+/// The changes that make a config's decisions random ones. What it extends and what fitting proposed stay.
+fn random(tree: &Tree, chain: &Chain, seed: u64) -> Vec<Change> {
+    let decided = tree.random_over(seed, &chain.decisions());
+    let dropped = chain.config.set_entries().map(|(id, _)| Change::new(id, None));
+    let drawn = decided.iter().filter(|(.., by)| **by == By::User);
+    dropped.chain(drawn.map(|(id, to, _)| Change::new(id, to.clone()))).collect()
+}
+
 /// `bespoke set`.
 pub fn set(args: &Set) -> Done {
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
-    let changes = args.decisions.iter().map(|text| parse(tree, text)).collect::<Result<Vec<_>, _>>()?;
+    let mut changes = args.decisions.iter().map(|text| parse(tree, text)).collect::<Result<Vec<_>, _>>()?;
     if args.config.starts_with("preset:") {
         let failure = Failure::new(format!("{} cannot be changed", args.config));
         return Err(Stop::Usage(failure.hint(format!(
@@ -81,6 +89,9 @@ pub fn set(args: &Set) -> Done {
         ))));
     }
     let mut chain = presets::load(&args.config)?;
+    if let Some(seed) = args.random {
+        changes = random(tree, &chain, seed);
+    }
     // The file may be in contradiction already: then setting is the way out of it, and there is no delta to tell.
     let decisions = chain.decisions();
     let before = resolve(tree, &chain).ok();
@@ -159,9 +170,17 @@ pub fn check(args: &Check) -> Done {
         })?),
     };
     match checked(&args.config, limit) {
-        Ok(image_bytes) => {
+        Ok((loaded, image_bytes)) => {
             if args.json {
-                print_json(&json!({ "ok": true, "image_bytes": image_bytes, "problems": [] }));
+                let measure = loaded.kernel.measure(&loaded.chain).map_err(Stop::no)?;
+                let decisions = loaded.chain.decisions();
+                let listing = loaded.tree().listing(&decisions, &loaded.resolution, Some(&*measure));
+                print_json(&json!({
+                    "ok": true,
+                    "image_bytes": image_bytes,
+                    "problems": [],
+                    "listing": listing,
+                }));
             } else {
                 print(&format!("{} is sound: {}\n", args.config, text::bytes(image_bytes)));
             }
@@ -178,7 +197,7 @@ pub fn check(args: &Check) -> Done {
     }
 }
 
-fn checked(config: &str, limit: Option<u64>) -> Result<u64, Stop> {
+fn checked(config: &str, limit: Option<u64>) -> Result<(Loaded, u64), Stop> {
     let loaded = load(config)?;
     let mut problems = Diagnostics::new();
     for (guest, host) in loaded.chain.config.files() {
@@ -226,5 +245,5 @@ fn checked(config: &str, limit: Option<u64>) -> Result<u64, Stop> {
             largest.iter().take(3).map(|(bytes, id)| format!("{id} ({})", text::bytes(*bytes))).collect();
         return Err(Stop::No(failure.hint(format!("the largest parts are {}", named.join(", ")))));
     }
-    Ok(image)
+    Ok((loaded, image))
 }

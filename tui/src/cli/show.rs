@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use bespoke_model::{Decision, Footprint, Kind, Origin};
+use bespoke_model::{Config, Decision, Footprint, Kind, Origin};
 use serde_json::{Value as Json, json};
 
 use super::args::{Diff, Explain, List, Size};
 use super::{Done, Loaded, Stop, columns, load, print, print_json};
 use crate::app::doc::{Backend, Doc, Item, Outcome, Want};
 use crate::backend::Kernel;
-use crate::presets::Failure;
+use crate::presets::{self, Failure};
 use crate::text;
 use crate::view::origin_words;
 
@@ -18,6 +18,10 @@ use crate::view::origin_words;
 pub fn list(args: &List) -> Done {
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
+    if args.schema {
+        print_json(&tree.json_schema());
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.json {
         let mut rows: Vec<Json> = Vec::new();
         for n in tree.nodes() {
@@ -360,6 +364,9 @@ fn explain_text(doc: &Doc, item: Item) -> String {
 
 /// `bespoke diff`.
 pub fn diff(args: &Diff) -> Done {
+    if let Some(base) = &args.base {
+        return merge(base, args);
+    }
     let (a, b) = (load(&args.a)?, load(&args.b)?);
     let tree = a.tree();
     let feet = |loaded: &Loaded| -> Result<Footprint, Stop> {
@@ -419,4 +426,28 @@ pub fn diff(args: &Diff) -> Done {
     ]);
     print(&columns(&rows, &[]));
     Ok(ExitCode::SUCCESS)
+}
+
+/// `bespoke diff --base`: what merging would take and what it cannot decide.
+fn merge(base: &str, args: &Diff) -> Done {
+    let config = |spec: &str| presets::load(spec).map(|chain| chain.config);
+    let merge = Config::merge(&config(base)?, &config(&args.a)?, &config(&args.b)?);
+    let code = ExitCode::from(u8::from(!merge.conflicts.is_empty()));
+    if args.json {
+        print_json(&json!({
+            "taken": merge.taken,
+            "conflicts": merge.conflicts,
+            "merged": merge.config.text(),
+        }));
+        return Ok(code);
+    }
+    let mut out = String::new();
+    for taken in &merge.taken {
+        out.push_str(&format!("taken     {taken}\n"));
+    }
+    for conflict in &merge.conflicts {
+        out.push_str(&format!("conflict  {conflict}\n"));
+    }
+    print(&out);
+    Ok(code)
 }
