@@ -309,14 +309,14 @@ fn param<'i>(r: &mut Reader<'_>, name: &str, span: Range<usize>, body: &Table<'i
     let help = match r.string(body, "help") {
         Some((text, _)) => trimmed(text),
         None => {
-            if !body.get("help").is_some() {
+            if body.get("help").is_none() {
                 r.error(span.clone(), format!("parameter `{name}` has no help"));
             }
             "".into()
         }
     };
     let Some((word, type_span)) = r.string(body, "type") else {
-        if !body.get("type").is_some() {
+        if body.get("type").is_none() {
             r.error(span, format!("parameter `{name}` has no type")).hint =
                 Some(format!("one of {}", TYPES.join(", ")));
         }
