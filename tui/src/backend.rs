@@ -88,15 +88,18 @@ impl Backend for Kernel {
 
 /// The machine that fits a set of parts: with a network card when there is a driver for one.
 pub fn options(tree: &Tree, resolution: &Resolution) -> Options {
+    let is_on = |id| tree.find(id).is_some_and(|n| resolution.is_on(n));
     let address = tree.find_param("net.ipv4.address").map(|p| resolution.value(p));
     let guest_address = match address {
+        // The machine's network gives the address out.
+        _ if is_on("net.dhcp") => None,
         Some(Value::Cidr(net)) => match net.addr() {
             std::net::IpAddr::V4(address) => Some(address),
             std::net::IpAddr::V6(_) => None,
         },
         _ => None,
     };
-    let network = tree.find("driver.virtio-net").is_some_and(|n| resolution.is_on(n));
+    let network = is_on("driver.virtio-net");
     Options { network, guest_address, ..Options::default() }
 }
 
