@@ -8,6 +8,7 @@ pub mod action;
 mod ask;
 pub mod console;
 pub mod doc;
+pub mod event;
 pub mod input;
 pub mod keymap;
 mod keys;
@@ -22,16 +23,15 @@ pub mod treemap;
 mod wishes;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 
-use bespoke_model::{NodeId, Refusal};
-use crossterm::event::MouseEvent;
+use bespoke_model::NodeId;
 use ratatui::layout::Rect;
 
 use self::action::Action;
 use self::console::Console;
-use self::doc::{Doc, Item, Question};
-use self::keymap::{Key, Keymap};
+use self::doc::{Doc, Item};
+pub use self::event::{Built, Effect, Event};
+use self::keymap::Keymap;
 use self::layout::Panes;
 use self::overlay::{Entry, Menu, Overlay, Pick};
 use self::rows::Row;
@@ -80,83 +80,6 @@ impl View {
     pub fn index(self) -> usize {
         View::ALL.iter().position(|v| *v == self).unwrap_or(0)
     }
-}
-
-/// Work that the state machine asks the outside world to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Write the config; `force` even when somebody else changed the file.
-    Save {
-        /// Do not mind what is there.
-        force: bool,
-    },
-    /// Write a copy of the config to another file.
-    SaveCopy {
-        /// The file.
-        path: PathBuf,
-        /// Do not mind what is there.
-        force: bool,
-    },
-    /// Build the image.
-    Build,
-    /// Build the image and boot it.
-    Boot,
-    /// Stop the program that runs.
-    Stop,
-    /// Pass bytes to the program that runs.
-    Type(Vec<u8>),
-    /// Remember the size budget.
-    KeepBudget,
-    /// Throw away the edits that an earlier session left behind.
-    DropRecovery,
-    /// Give the terminal to the shell.
-    Suspend,
-    /// Draw everything again.
-    Redraw,
-    /// End.
-    Quit,
-}
-
-/// Something that happened outside.
-#[derive(Debug)]
-pub enum Event {
-    /// A key was pressed.
-    Key(Key),
-    /// Text was pasted.
-    Paste(String),
-    /// The mouse did something.
-    Mouse(MouseEvent),
-    /// The terminal has another size.
-    Resize(u16, u16),
-    /// The config was written, or not.
-    Saved(Result<PathBuf, String>),
-    /// The config on disk is not the one that was read.
-    ChangedOnDisk,
-    /// A file that was to be written exists.
-    Exists(PathBuf),
-    /// A copy of the config was written, or not.
-    Copied(Result<PathBuf, String>),
-    /// What stands against a wish, with the ways out that change the least.
-    Proven(Box<Question>, Box<Refusal>),
-    /// The image was built, or not.
-    Built(Result<Built, String>),
-    /// The program started.
-    Booted,
-    /// The program's console said something.
-    Console(String),
-    /// The program ended, with what there is to say about it.
-    Exited(String, bool),
-}
-
-/// An image that was built.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// Where it is.
-    pub path: PathBuf,
-    /// How many bytes it has.
-    pub bytes: u64,
-    /// How long it took.
-    pub millis: f64,
 }
 
 /// What the last action led to, for the line at the bottom.

@@ -1,0 +1,86 @@
+//! What happens outside, and what is asked of the outside.
+
+use std::path::PathBuf;
+
+use bespoke_model::Refusal;
+use crossterm::event::MouseEvent;
+
+use super::doc::Question;
+use super::keymap::Key;
+
+/// Work that the state machine asks the outside world to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Write the config; `force` even when somebody else changed the file.
+    Save {
+        /// Do not mind what is there.
+        force: bool,
+    },
+    /// Write a copy of the config to another file.
+    SaveCopy {
+        /// The file.
+        path: PathBuf,
+        /// Do not mind what is there.
+        force: bool,
+    },
+    /// Build the image.
+    Build,
+    /// Build the image and boot it.
+    Boot,
+    /// Stop the program that runs.
+    Stop,
+    /// Pass bytes to the program that runs.
+    Type(Vec<u8>),
+    /// Remember the size budget.
+    KeepBudget,
+    /// Throw away the edits that an earlier session left behind.
+    DropRecovery,
+    /// Give the terminal to the shell.
+    Suspend,
+    /// Draw everything again.
+    Redraw,
+    /// End.
+    Quit,
+}
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Event {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The mouse did something.
+    Mouse(MouseEvent),
+    /// The terminal has another size.
+    Resize(u16, u16),
+    /// The config was written, or not.
+    Saved(Result<PathBuf, String>),
+    /// The config on disk is not the one that was read.
+    ChangedOnDisk,
+    /// A file that was to be written exists.
+    Exists(PathBuf),
+    /// A copy of the config was written, or not.
+    Copied(Result<PathBuf, String>),
+    /// What stands against a wish, with the ways out that change the least.
+    Proven(Box<Question>, Box<Refusal>),
+    /// The image was built, or not.
+    Built(Result<Built, String>),
+    /// The program started.
+    Booted,
+    /// The program's console said something.
+    Console(String),
+    /// The program ended, with what there is to say about it.
+    Exited(String, bool),
+}
+
+/// An image that was built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// How long it took.
+    pub millis: f64,
+}
