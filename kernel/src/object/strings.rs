@@ -41,13 +41,13 @@ pub(super) fn split(object: &mut Object, data: &[u8], index: u32) {
         relocation.target = Target::Section(section_of(piece));
         relocation.addend -= i64::from(pieces[piece].start);
     }
-    let part = |piece: &Range<u32>| Section {
+    let mut parts = pieces.iter().map(|piece| Section {
         bytes: section.bytes.start + piece.start..section.bytes.start + piece.end,
         size: u64::from(piece.end - piece.start),
         ..section.clone()
-    };
-    object.sections[index as usize] = part(&pieces[0]);
-    object.sections.extend(pieces[1..].iter().map(part));
+    });
+    object.sections[index as usize] = parts.next().expect("the last byte ends a string");
+    object.sections.extend(parts);
 }
 
 /// The ranges of NUL-terminated strings, NULs included.
