@@ -165,7 +165,7 @@ fn main() {
     let met = [
         toggles(200, 1_000, Duration::from_micros(50)),
         toggles(20_000, 700, Duration::from_millis(5)),
-        proofs(20_000, 120, Duration::from_millis(100), Duration::from_millis(5)),
+        proofs(20_000, 400, Duration::from_millis(5), Duration::from_millis(5)),
         load_and_resolve(20_000, Duration::from_millis(100)),
     ];
     if std::env::args().any(|a| a == "--targets") {

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::decisions::{By, Decisions};
 use crate::effect::{Change, Delta, Measure};
-use crate::refusal::{Reason, Refusal, list};
+use crate::reason::{Reason, list};
+use crate::refusal::Refusal;
 use crate::resolve::{Origin, Resolution};
 use crate::tree::{Kind, NodeId, Tree};
 

@@ -50,12 +50,14 @@ mod effect;
 mod explain;
 mod fix;
 mod history;
+mod link;
 mod lint;
 mod listing;
 mod migrate;
 mod problem;
 mod random;
 mod reader;
+mod reason;
 mod refusal;
 mod resolve;
 mod schema;
@@ -74,7 +76,8 @@ pub use fix::{Budget, Fix};
 pub use history::History;
 pub use listing::{Listed, Listing};
 pub use migrate::Migration;
-pub use refusal::{Place, Reason, Refusal};
+pub use reason::{Place, Reason};
+pub use refusal::Refusal;
 pub use resolve::{Origin, Resolution};
 pub use tree::{
     CapabilityId, Clause, Kind, Link, Node, NodeId, Param, ParamId, Rule, Source, Term, Tree, last_part,

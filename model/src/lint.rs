@@ -93,7 +93,7 @@ impl Tree {
                 .iter()
                 .filter_map(|c| self.reason(self.problem.whys[*c as usize]).map(|r| r.to_string()))
                 .collect();
-            let hint = format!("because {}", crate::refusal::list(&steps, "and"));
+            let hint = format!("because {}", crate::reason::list(&steps, "and"));
             found.push(self.whole(n, format!("`{}` can never be on", self.node(n).id)).hint(hint));
         }
     }
@@ -112,7 +112,7 @@ impl Tree {
             let ids: Vec<String> = cycle.iter().map(|n| self.node(*n).id.clone()).collect();
             let message = format!(
                 "{} require each other: they are only ever on together",
-                crate::refusal::list(&ids, "and")
+                crate::reason::list(&ids, "and")
             );
             found.push(self.whole(cycle[0], message).note());
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::decisions::Decisions;
 use crate::effect::{Footprint, Measure};
-use crate::refusal::Reason;
+use crate::reason::Reason;
 use crate::resolve::Resolution;
 use crate::tree::{Kind, Tree};
 
