@@ -50,16 +50,26 @@ impl Location {
         let end = text.floor_char_boundary(span.end.max(start));
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        let line = 1 + text[..line_start].matches('\n').count();
+        let (line, column) = line_and_column(text, start);
         let marked = &text[start..end.clamp(start, line_end)];
         Location {
             span: start..end,
-            line: line as u32,
-            column: 1 + text[line_start..start].chars().count() as u32,
+            line,
+            column,
             width: (marked.chars().count() as u32).max(1),
             source_line: text[line_start..line_end].trim_end_matches('\r').to_string(),
         }
     }
+}
+
+/// Where a byte of a text is, both counted from 1.
+pub(crate) fn line_and_column(text: &str, at: usize) -> (u32, u32) {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+    let in_line = before.iter().rev().take_while(|b| **b != b'\n');
+    // Every character has one byte that does not continue another.
+    let column = 1 + in_line.filter(|b| (**b as i8) >= -0x40).count();
+    (line as u32, column as u32)
 }
 
 /// One problem.

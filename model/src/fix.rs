@@ -118,14 +118,11 @@ impl Search<'_, '_, '_> {
         if self.budget.stopped() {
             return Verdict::Stopped;
         }
-        let lits: Vec<Lit> = self
-            .stand
-            .assumed
-            .iter()
-            .filter(|(_, pin)| pin.is_none_or(|p| !dropped.contains(p as usize)))
-            .map(|(lit, _)| *lit)
-            .chain(self.restored(dropped))
-            .collect();
+        let mut lits: Vec<Lit> = Vec::with_capacity(self.stand.assumed.len());
+        let kept = self.stand.assumed.iter();
+        let kept = kept.filter(|(_, pin)| pin.is_none_or(|p| !dropped.contains(p as usize)));
+        lits.extend(kept.map(|(lit, _)| *lit));
+        lits.extend(self.restored(dropped));
         let stop = || self.budget.stopped();
         match self.solver.solve(&lits, Guide::Demands(&self.tree.problem), &stop) {
             Ok(()) => Verdict::WayOut,

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::decisions::{Decision, Decisions};
+use crate::diagnostics::line_and_column;
 use crate::effect::{Change, Measure};
 use crate::fix::{Budget, Fix};
 use crate::problem::{Formula, Lists, Lit, Why};
@@ -107,7 +108,8 @@ impl Tree {
     ) -> Proof {
         let solve = |solver: &mut Solver<'_>, pins: &dyn Fn(u32) -> bool| -> Result<(), Unsat> {
             let kept = stand.assumed.iter().filter(|(_, pin)| pin.is_none_or(pins));
-            let lits: Vec<Lit> = kept.map(|(lit, _)| *lit).collect();
+            let mut lits: Vec<Lit> = Vec::with_capacity(stand.assumed.len());
+            lits.extend(kept.map(|(lit, _)| *lit));
             match solver.solve(&lits, Guide::Demands(&self.problem), &|| false) {
                 Ok(()) => Ok(()),
                 Err(unsat) => Err(unsat.unwrap_or_default()),
@@ -253,8 +255,8 @@ impl Tree {
     }
 
     fn place(&self, n: NodeId, span: &std::ops::Range<usize>) -> Place {
-        let at = self.location(n, span);
-        Place { file: self.node(n).file.clone(), line: at.line, column: at.column }
+        let (line, column) = line_and_column(self.text(n), span.start);
+        Place { file: self.node(n).file.clone(), line, column }
     }
 
     fn names(&self, terms: &[Term]) -> Vec<String> {

@@ -143,11 +143,13 @@ impl<'a> Solver<'a> {
 
     /// A solver that begins at level 0 of its formula.
     pub fn new(formula: &'a Formula, start: &Start) -> Solver<'a> {
+        let mut trail = Vec::with_capacity(formula.vars);
+        trail.extend_from_slice(&start.trail);
         Solver {
             formula,
             values: start.values.clone(),
             given: start.given.clone(),
-            trail: start.trail.clone(),
+            trail,
             head: start.trail.len(),
             marks: Vec::new(),
             cursor: Cursor::default(),
