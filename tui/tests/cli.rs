@@ -189,6 +189,16 @@ fn explain_and_diff_tell() {
     assert!(ran.out.contains("off: nobody asked for it") && ran.out.contains("abi.open"), "{}", ran.out);
     let json = place.json(&["explain", "a.toml", "abi.directories", "--json"]);
     assert!(json["toggle"]["image_bytes"].as_i64().unwrap() > 0);
+    // Why on: from the decision to the part, step by step, and as prose.
+    let ran = place.run(&["explain", "b.toml", "driver.tsc"]);
+    assert!(ran.out.contains("because") && ran.out.contains("preset everything turns"), "{}", ran.out);
+    let json = place.json(&["explain", "b.toml", "sched.timer", "--json"]);
+    assert!(!json["because"].as_array().unwrap().is_empty(), "{json}");
+    assert!(
+        json["prose"].as_str().unwrap().contains("sched.timer") && json["bytes"].as_u64().unwrap() > 0,
+        "{json}"
+    );
+    assert!(json["needed_by"].as_array().unwrap().iter().any(|id| id == "sched.sleep"), "{json}");
     let json = place.json(&["diff", "a.toml", "b.toml", "--json"]);
     assert!(json["on"].as_array().unwrap().len() > 10);
     assert!(json["delta"]["image_bytes"].as_i64().unwrap() > 0);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use bespoke_model::{Config, Decision, Footprint, Kind, Origin};
+use bespoke_model::{Config, Decision, Explanation, Footprint, Kind, Origin};
 use serde_json::{Value as Json, json};
 
 use super::args::{Diff, Explain, List, Size};
@@ -176,10 +176,14 @@ fn totals(f: &Footprint) -> String {
 /// `bespoke explain`.
 pub fn explain(args: &Explain) -> Done {
     let loaded = load(&args.config)?;
+    let why = {
+        let measure = loaded.kernel.measure(&loaded.chain).map_err(Stop::no)?;
+        loaded.tree().explain(&loaded.chain.decisions(), &loaded.resolution, &args.id, Some(&*measure))
+    };
     let (doc, _) = doc(loaded, &args.config)?;
     let tree = doc.tree();
-    let Some(item) =
-        tree.find(&args.id).map(Item::Node).or_else(|| tree.find_param(&args.id).map(Item::Param))
+    let Some((item, why)) =
+        tree.find(&args.id).map(Item::Node).or_else(|| tree.find_param(&args.id).map(Item::Param)).zip(why)
     else {
         let ids = tree
             .nodes()
@@ -192,14 +196,14 @@ pub fn explain(args: &Explain) -> Done {
         }));
     };
     if args.json {
-        print_json(&explain_json(&doc, item));
+        print_json(&explain_json(&doc, item, &why));
     } else {
-        print(&explain_text(&doc, item));
+        print(&explain_text(&doc, item, &why));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn explain_json(doc: &Doc, item: Item) -> Json {
+fn explain_json(doc: &Doc, item: Item, why: &Explanation) -> Json {
     let tree = doc.tree();
     match item {
         Item::Param(p) => {
@@ -238,33 +242,18 @@ fn explain_json(doc: &Doc, item: Item) -> Json {
                 "on": doc.is_on(n),
                 "origin": origin_key(doc, item),
                 "core": tree.node(n).core,
-                "needed_by": users(doc, n),
+                "because": why.because,
+                "needed_by": why.needed_by,
+                "needs": why.needs,
+                "bytes": why.bytes,
+                "prose": why.prose,
                 "toggle": toggle,
             })
         }
     }
 }
 
-/// The parts that are on and need a part.
-fn users(doc: &Doc, n: bespoke_model::NodeId) -> Vec<&'static str> {
-    let tree = doc.tree();
-    doc.resolution()
-        .on()
-        .filter(|other| {
-            let node = tree.node(*other);
-            *other != n
-                && node.requires.iter().any(|c| {
-                    // A requirement that others satisfy too does not hold this part.
-                    let mut on =
-                        c.alternatives.iter().flat_map(|t| tree.candidates(*t)).filter(|c| doc.is_on(**c));
-                    on.any(|c| *c == n)
-                })
-        })
-        .map(|other| tree.node(other).id.as_str())
-        .collect()
-}
-
-fn explain_text(doc: &Doc, item: Item) -> String {
+fn explain_text(doc: &Doc, item: Item, why: &Explanation) -> String {
     let tree = doc.tree();
     let mut rows: Vec<(String, String)> = Vec::new();
     let help;
@@ -301,9 +290,12 @@ fn explain_text(doc: &Doc, item: Item) -> String {
             if let Some(why) = &node.core {
                 rows.push(("always on".into(), why.clone()));
             }
-            let users = users(doc, n);
-            if !users.is_empty() {
-                rows.push(("needed by".into(), users.join(", ")));
+            let steps: Vec<String> = why.because.iter().map(ToString::to_string).collect();
+            for (index, step) in steps.iter().enumerate() {
+                rows.push((if index == 0 { "because".into() } else { String::new() }, step.clone()));
+            }
+            if !why.needed_by.is_empty() {
+                rows.push(("needed by".into(), why.needed_by.join(", ")));
             }
             if node.kind == Kind::Component && node.core.is_none() {
                 doc.measure(item);
