@@ -37,3 +37,21 @@ fn presets_boot_in_4_mib() {
         assert_eq!(outcome.status, 0);
     }
 }
+
+#[test]
+fn the_same_config_makes_the_same_bytes() {
+    let os = Os::embedded();
+    // Read and composed anew, from an object of its own.
+    let again = Os::from_parts(bespoke_kernel::object_bytes(), os.tree.clone()).unwrap();
+    for name in ["hello", "everything"] {
+        let config = preset(name);
+        let decisions = Decisions::from_config(&config, &[]);
+        let image = |os: &Os| {
+            let resolution = os.tree.resolve(&decisions).unwrap();
+            let payload = Payload::load(&config, Path::new("/")).unwrap();
+            let plan = Plan::new(os, &resolution, &payload).unwrap();
+            (plan.to_vec().unwrap(), plan.symbols_elf())
+        };
+        assert!(image(os) == image(&again), "{name} differs from one build to the next");
+    }
+}
