@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bespoke_model::{Config, Kind, Severity, Tree, closest};
 
-use crate::app::doc::decision_words;
+use crate::app::doc::changes_in_words;
 use crate::app::{Need, Way};
 use crate::cli;
 use crate::presets::{self, Chain, Failure};
@@ -89,8 +89,8 @@ pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Fai
                         Some(title.clone()).filter(|t| !t.is_empty()).into_iter().collect();
                     for change in &fix.changes {
                         config.set(&change.id, change.to.clone());
-                        words.push(decision_words(tree, &change.id, change.to.as_ref()));
                     }
+                    words.push(changes_in_words(tree, &fix.changes));
                     ways.push(Way { title: text::listed(&words), text: config.text().to_owned() });
                 }
             }

@@ -8,7 +8,7 @@ mod wishes;
 
 pub use terms::{Change, FixView, Item, Outcome, Question, Refused, Share, Want, Wanted};
 use terms::{FILES, PROGRAM, REST, SHARED};
-pub use wishes::decision_words;
+pub use wishes::changes_in_words;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -142,17 +142,16 @@ impl Doc {
             .fixes
             .iter()
             .map(|fix| {
-                let words: Vec<String> =
-                    fix.changes.iter().map(|c| decision_words(self.tree, &c.id, c.to.as_ref())).collect();
                 let mut decisions: Vec<(String, Option<Decision>)> = wanted
                     .iter()
                     .filter(|(id, _)| fix.changes.iter().all(|c| c.id != *id))
                     .cloned()
                     .collect();
                 decisions.extend(fix.changes.iter().map(|c| (c.id.clone(), c.to.clone())));
+                let title = changes_in_words(self.tree, &fix.changes);
                 let footprint = self.measure.footprint(&fix.after);
                 let image = Some(self.now.footprint.delta(&footprint).image_bytes);
-                FixView { title: text::listed(&words), decisions, image }
+                FixView { title, decisions, image }
             })
             .collect();
         // Without any way out there is nothing to make smaller.
@@ -162,9 +161,7 @@ impl Doc {
 
     /// Decisions in words.
     pub fn words(&self, decisions: &[(String, Option<Decision>)]) -> String {
-        let words: Vec<String> =
-            decisions.iter().map(|(id, to)| decision_words(self.tree, id, to.as_ref())).collect();
-        text::listed(&words)
+        changes_in_words(self.tree, &changes(decisions))
     }
 
     /// A wish in words: `turn on net.tcp`.
@@ -198,8 +195,20 @@ fn changes(wanted: &[(String, Option<Decision>)]) -> Vec<model::Change> {
     wanted.iter().map(|(id, to)| model::Change { id: id.clone(), to: to.clone() }).collect()
 }
 
+/// Changes in words, with what is to follow named in one go: `turn on net.tcp and let net.udp and net.dhcp follow`.
+pub fn changes_in_words(tree: &Tree, changes: &[model::Change]) -> String {
+    let (following, decided): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.to.is_none());
+    let mut words: Vec<String> =
+        decided.iter().map(|change| decision_words(tree, &change.id, change.to.as_ref())).collect();
+    if !following.is_empty() {
+        let ids: Vec<String> = following.iter().map(|change| change.id.clone()).collect();
+        words.push(format!("let {} follow", text::listed(&ids)));
+    }
+    text::listed(&words)
+}
+
 /// A decision in words: `turn on net.tcp`.
-pub fn decision_words(tree: &Tree, id: &str, decision: Option<&Decision>) -> String {
+fn decision_words(tree: &Tree, id: &str, decision: Option<&Decision>) -> String {
     match decision {
         None => format!("let {id} follow"),
         Some(Decision::Bool(true)) if tree.find(id).is_some() => format!("turn on {id}"),
