@@ -3,10 +3,6 @@
 //! From every section that belongs to a component, relocations are followed through sections that belong to nobody to
 //! the next that belong to somebody. Whoever is found there must be always on, be an owner of the first section too,
 //! or follow from what its owners require. Code that is bound through a choice is a reach to the choice.
-//!
-//! The compiler folds equal functions into one, which keeps any of their names. That happens to a trait's provided
-//! methods: the one that was made for one type then serves another. So such a method may be reached by whoever may
-//! reach one of its owners, and what it leads to is followed from there on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -91,8 +87,7 @@ pub fn violations(os: &Os) -> Vec<Violation> {
                 }
                 from[to as usize] = at;
                 let owners = os.index.owners_of(to);
-                let folded = is_provided(os, to) && owners.iter().any(|n| allowed.contains(n));
-                if owners.is_empty() || folded {
+                if owners.is_empty() {
                     queue.push_back(to);
                     continue;
                 }
@@ -119,15 +114,6 @@ pub fn violations(os: &Os) -> Vec<Violation> {
             }
         })
         .collect()
-}
-
-/// Whether a section holds a trait's provided method, made for some type: `<T as Trait>::method`.
-fn is_provided(os: &Os, section: u32) -> bool {
-    let symbols = os.object.symbols_of(&os.object.sections[section as usize]);
-    symbols.iter().any(|symbol| {
-        let path = os.object.symbol_name(symbol).strip_prefix("_R");
-        path.is_some_and(|path| path.trim_start_matches(['I', 'N', 'C', 'v']).starts_with('Y'))
-    })
 }
 
 /// What must be on whenever something is.
