@@ -46,6 +46,12 @@ pub fn realtime() -> u64 {
     tsc::now() + ahead()
 }
 
+/// The time of day as file systems keep it: seconds and nanoseconds since 1970.
+pub fn time_of_day() -> (i64, u32) {
+    let now = realtime();
+    ((now / SECOND) as i64, (now % SECOND) as u32)
+}
+
 /// What a clock is ahead of the monotonic one, in nanoseconds. `None`: no such clock, or one of processor time.
 pub fn offset(clock: u32) -> Option<u64> {
     match clock {

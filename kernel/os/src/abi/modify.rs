@@ -1,5 +1,6 @@
 //! Calls that change directories and attributes.
 
+use super::clock::time_of_day;
 use super::open::{masked, resolve_at, walk_at};
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
@@ -262,15 +263,10 @@ fn set_times(node: &Rc<dyn Node>, accessed: Time, modified: Time) -> Result<u64>
     node.change(&Change { accessed, modified, ..Change::default() }).map(|()| 0)
 }
 
-fn now() -> (i64, u32) {
-    let now = super::clock::realtime();
-    ((now / 1_000_000_000) as i64, (now % 1_000_000_000) as u32)
-}
-
 fn utime(args: &Args) -> Result<u64> {
     let [path, times, ..] = args.0;
     let times = match times {
-        0 => [now(), now()],
+        0 => [time_of_day(), time_of_day()],
         address => user::read::<[i64; 2]>(address)?.map(|seconds| (seconds, 0)),
     };
     set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]))
@@ -279,7 +275,7 @@ fn utime(args: &Args) -> Result<u64> {
 fn utimes(args: &Args) -> Result<u64> {
     let [path, times, ..] = args.0;
     let times = match times {
-        0 => [now(), now()],
+        0 => [time_of_day(), time_of_day()],
         address => {
             let [a, b, c, d]: [i64; 4] = user::read(address)?;
             [(a, b as u32 * 1000), (c, d as u32 * 1000)]
@@ -293,14 +289,17 @@ fn utimensat(args: &Args) -> Result<u64> {
     let read = |address: u64| -> Result<Time> {
         let [seconds, nanoseconds]: [i64; 2] = user::read(address)?;
         match nanoseconds {
-            nanoseconds if nanoseconds == i64::from(UTIME_NOW) => Ok(Some(now())),
+            nanoseconds if nanoseconds == i64::from(UTIME_NOW) => Ok(Some(time_of_day())),
             nanoseconds if nanoseconds == i64::from(UTIME_OMIT) => Ok(None),
             0..1_000_000_000 => Ok(Some((seconds, nanoseconds as u32))),
             _ => Err(Errno::EINVAL),
         }
     };
-    let (accessed, modified) =
-        if times == 0 { (Some(now()), Some(now())) } else { (read(times)?, read(times + 16)?) };
+    let (accessed, modified) = if times == 0 {
+        (Some(time_of_day()), Some(time_of_day()))
+    } else {
+        (read(times)?, read(times + 16)?)
+    };
     let node = match path {
         0 => node_of(directory)?,
         path => resolve_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?.node.clone(),

@@ -63,13 +63,17 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
     for source in arguments() {
         (source.item)(command_line, &mut process.arguments);
     }
-    *ARGUMENTS.borrow() = process.arguments.clone();
     process
 }
 
 /// The program's path in the root.
 pub fn program() -> &'static [u8] {
     *PROGRAM.borrow()
+}
+
+/// Keeps what the program may be asked about later, once it is loaded.
+pub fn started(process: Process) {
+    *ARGUMENTS.borrow() = process.arguments;
 }
 
 /// The arguments that the program was started with.

@@ -2,7 +2,7 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, Description};
+use crate::fs::file::{self, Description, MOST_AT_ONCE};
 use crate::memory::user;
 use linux_raw_sys::general::*;
 
@@ -13,9 +13,6 @@ crate::register!("syscall": Handler = {
     __NR_lseek => lseek,
 });
 
-/// Linux moves at most this many bytes at once (`read(2)`, notes).
-const MOST: u64 = 0x7fff_f000;
-
 /// A descriptor that may be read from.
 pub fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
     let file = file::get(fd)?;
@@ -24,7 +21,7 @@ pub fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
 
 fn read_on(file: &Description, to: u64, count: u64) -> Result<u64> {
     let position = file.position.get();
-    let done = file.read(to, count.min(MOST) as usize, file.access(position))? as u64;
+    let done = file.read(to, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64;
     if file.is_seekable() {
         file.position.set(position + done);
     }
@@ -71,7 +68,7 @@ fn pread(args: &Args) -> Result<u64> {
     if (position as i64) < 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(file.read(to, count.min(MOST) as usize, file.access(position))? as u64)
+    Ok(file.read(to, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64)
 }
 
 fn lseek(args: &Args) -> Result<u64> {

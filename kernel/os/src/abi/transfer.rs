@@ -4,7 +4,7 @@ use super::read::readable;
 use super::syscall::{Args, Handler};
 use super::write::{writable, write_on};
 use crate::errno::{Errno, Result};
-use crate::fs::file::Description;
+use crate::fs::file::{Description, MOST_AT_ONCE};
 use crate::memory::paging::PAGE;
 use crate::memory::space::{self, Backing, Rights};
 use crate::memory::user;
@@ -14,8 +14,6 @@ crate::register!("syscall": Handler = { __NR_sendfile => sendfile, __NR_copy_fil
 
 /// Moved at once.
 const CHUNK: u64 = 16 * PAGE;
-const MOST: u64 = 0x7fff_f000;
-
 /// A buffer in the program's half, where files read to and write from; unmapped when dropped.
 struct Buffer(u64);
 
@@ -36,7 +34,7 @@ impl Drop for Buffer {
 /// Copies from a position of one file to another; how many bytes went over.
 fn copy(from: &Description, mut position: u64, to: &Description, count: u64) -> Result<u64> {
     let buffer = Buffer::new()?;
-    let count = count.min(MOST);
+    let count = count.min(MOST_AT_ONCE);
     let mut total = 0;
     while total < count {
         let length = CHUNK.min(count - total);

@@ -2,16 +2,13 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, Description};
+use crate::fs::file::{self, Description, MOST_AT_ONCE};
 use crate::memory::user;
 use linux_raw_sys::general::{
     __NR_pwrite64, __NR_write, __NR_writev, O_ACCMODE, O_APPEND, O_RDONLY, UIO_MAXIOV, iovec,
 };
 
 crate::register!("syscall": Handler = { __NR_write => write, __NR_writev => writev, __NR_pwrite64 => pwrite });
-
-/// Linux moves at most this many bytes at once (`write(2)`, notes).
-const MOST: u64 = 0x7fff_f000;
 
 /// A descriptor that may be written to.
 pub fn writable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
@@ -23,7 +20,7 @@ pub fn writable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
 pub fn write_on(file: &Description, from: u64, count: u64) -> Result<u64> {
     let appending = file.flags.get() & O_APPEND != 0;
     let position = if appending && file.is_seekable() { file.stat().size } else { file.position.get() };
-    let done = file.write(from, count.min(MOST) as usize, file.access(position))? as u64;
+    let done = file.write(from, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64;
     if file.is_seekable() {
         file.position.set(position + done);
     }
@@ -44,7 +41,7 @@ fn pwrite(args: &Args) -> Result<u64> {
     if (position as i64) < 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(file.write(from, count.min(MOST) as usize, file.access(position))? as u64)
+    Ok(file.write(from, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64)
 }
 
 fn writev(args: &Args) -> Result<u64> {
@@ -56,7 +53,7 @@ fn writev(args: &Args) -> Result<u64> {
     let mut total = 0;
     for index in 0..count {
         let part: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
-        let length = part.iov_len.min(MOST - total);
+        let length = part.iov_len.min(MOST_AT_ONCE - total);
         if length == 0 {
             continue;
         }

@@ -16,7 +16,10 @@ pub fn start(info: &'static StartInfo) -> ! {
     }
     let process = abi::process::from_image(info.command_line());
     match abi::exec::load(&process) {
-        Ok(image) => sched::thread::start_first(image),
+        Ok(image) => {
+            abi::process::started(process);
+            sched::thread::start_first(image)
+        }
         Err(error) => {
             crate::println!("bespoke: cannot start {}: error {}", process.path(), error.0);
             crate::boot::poweroff::power_off(126)

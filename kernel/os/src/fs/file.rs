@@ -112,6 +112,16 @@ struct Descriptor {
 
 static TABLE: KernelCell<Vec<Option<Descriptor>>> = KernelCell::new(Vec::new());
 
+/// Linux moves at most this many bytes in one call (`read(2)` and `write(2)`, notes).
+pub const MOST_AT_ONCE: u64 = 0x7fff_f000;
+
+/// The open descriptor that a file name stands for.
+pub fn named(name: &[u8]) -> Result<u64> {
+    let fd = core::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(Errno::ENOENT)?;
+    get(fd).map_err(|_| Errno::ENOENT)?;
+    Ok(fd)
+}
+
 /// Most descriptors at once (`RLIMIT_NOFILE`).
 pub const LIMIT: usize = 1024;
 

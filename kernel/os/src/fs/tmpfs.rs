@@ -4,6 +4,7 @@ use super::file::{Access, File, Stat};
 use super::node::{Change, DirectoryEntry, Node};
 use super::packed;
 use super::path::Mount;
+use crate::abi::clock::time_of_day;
 use crate::errno::{Errno, Result};
 use crate::memory::frames;
 use crate::memory::paging::{PAGE, phys_to_virt};
@@ -32,7 +33,7 @@ fn mount(mounts: &mut Vec<Mount>) {
         // What is packed there shows through.
         let root = match packed::find(path) {
             Some(entry) if entry.is_directory() => over(entry),
-            _ => Memory::new(S_IFDIR | 0o1777, Content::Directory(Vec::new()), now()),
+            _ => Memory::new(S_IFDIR | 0o1777, Content::Directory(Vec::new()), time_of_day()),
         };
         mounts.push(Mount { path: path.to_vec(), root });
     }
@@ -41,11 +42,6 @@ fn mount(mounts: &mut Vec<Mount>) {
 /// A writable directory that starts with what a packed one holds.
 pub fn over(entry: &'static packed::Entry) -> Rc<dyn Node> {
     Memory::from_packed(entry)
-}
-
-fn now() -> (i64, u32) {
-    let now = crate::abi::clock::realtime();
-    ((now / 1_000_000_000) as i64, (now % 1_000_000_000) as u32)
 }
 
 static NEXT_INODE: AtomicU64 = AtomicU64::new(1 << 32);
@@ -215,7 +211,7 @@ impl Memory {
     }
 
     fn touch(&self) {
-        self.modified.set(now());
+        self.modified.set(time_of_day());
     }
 
     /// This directory's names.
@@ -366,7 +362,7 @@ impl Node for Memory {
         if self.links.get() == 0 {
             return Err(Errno::ENOENT); // a directory that was removed while somebody was in it
         }
-        let node = Self::new(mode, content, now());
+        let node = Self::new(mode, content, time_of_day());
         self.insert(name, node.clone())?;
         if node.is_directory() {
             self.links.set(self.links.get() + 1);

@@ -144,9 +144,7 @@ impl Node for Descriptors {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Rc<dyn Node>> {
-        let fd = core::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(Errno::ENOENT)?;
-        file::get(fd).map_err(|_| Errno::ENOENT)?;
-        Ok(Rc::new(Descriptor(fd)))
+        Ok(Rc::new(Descriptor(file::named(name)?)))
     }
 
     fn list(&self) -> Result<Vec<DirectoryEntry>> {
