@@ -308,6 +308,22 @@ static void many(void) {
     close(poller);
 }
 
+/* A port that is bound is nobody's to connect from: a connection to it from itself would be made. */
+static void alone(void) {
+    struct sockaddr_in address = loopback(0);
+    socklen_t length = sizeof address;
+    int bound = socket(AF_INET, SOCK_STREAM, 0), met = 0;
+    CHECK(bind(bound, NAME(address)) == 0);
+    getsockname(bound, (struct sockaddr *)&address, &length);
+    for (int round = 0; round < 30000; round++) {
+        int client = socket(AF_INET, SOCK_STREAM, 0);
+        met += connect(client, NAME(address)) != -1 || errno != ECONNREFUSED;
+        close(client);
+    }
+    CHECK(met == 0);
+    close(bound);
+}
+
 /* What can be had at all. */
 static void kinds(void) {
     static const int kinds[][2] = {{AF_INET, SOCK_STREAM}, {AF_INET, SOCK_DGRAM}, {AF_UNIX, SOCK_STREAM}};
@@ -328,6 +344,7 @@ int main(int count, char **arguments) {
     streams();
     datagrams();
     many();
+    alone();
     printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -43,10 +43,19 @@ struct Watch {
     data: Cell<u64>,
     /// In the ready list.
     is_listed: Cell<bool>,
+    this: Weak<Watch>,
     instance: Weak<Epoll>,
 }
 
+impl Watch {
+    /// What names it: the same file can be watched by several descriptors.
+    fn key(&self) -> (u32, *const Description) {
+        (self.fd, self.file.as_ptr())
+    }
+}
+
 struct Epoll {
+    /// In order of their keys.
     watches: RefCell<Vec<Rc<Watch>>>,
     /// Watches whose files had an event, to be looked at in this order.
     ready: RefCell<VecDeque<Rc<Watch>>>,
@@ -78,8 +87,7 @@ impl Epoll {
         if watch.is_listed.get() || ready_events(watch) == 0 {
             return;
         }
-        let found = self.watches.borrow().iter().find(|other| core::ptr::eq(&***other, watch)).cloned();
-        if let Some(watch) = found {
+        if let Some(watch) = watch.this.upgrade() {
             watch.is_listed.set(true);
             self.ready.borrow_mut().push_back(watch);
             self.queue.wake_all();
@@ -106,26 +114,31 @@ impl Epoll {
         if self.watches.borrow().len() >= file::LIMIT * 4 {
             self.sweep();
         }
-        let watch = Rc::new(Watch {
+        let watch = Rc::new_cyclic(|this| Watch {
             fd,
             file: Rc::downgrade(file),
             events: Cell::new(events),
             data: Cell::new(data),
             is_listed: Cell::new(false),
+            this: this.clone(),
             instance: self.this.clone(),
         });
         // A file that is always ready, such as one of a disk, cannot be watched.
         let queue = file.queue().ok_or(Errno::EPERM)?;
         let observer: Weak<dyn Observer> = Rc::downgrade(&watch) as _;
         queue.observe(observer);
-        self.watches.borrow_mut().push(watch.clone());
+        let mut watches = self.watches.borrow_mut();
+        let place = watches.partition_point(|other| other.key() < watch.key());
+        watches.insert(place, watch.clone());
+        drop(watches);
         self.list(&watch);
         Ok(())
     }
 
     fn find(&self, fd: u32, file: &Rc<Description>) -> Option<Rc<Watch>> {
         let watches = self.watches.borrow();
-        watches.iter().find(|watch| watch.fd == fd && watch.file.as_ptr() == Rc::as_ptr(file)).cloned()
+        let place = watches.binary_search_by_key(&(fd, Rc::as_ptr(file)), |watch| watch.key()).ok()?;
+        watches.get(place).cloned()
     }
 
     /// Events that are there now, at most `most`.

@@ -146,7 +146,7 @@ impl Ports {
             address
         } else {
             let any = |port| SocketAddr::new(address.ip(), port);
-            let port = any_port(|port| !self.claims.iter().any(|claim| claim.address.port() == port));
+            let port = any_port(|port| !self.has(port));
             any(port.ok_or(Errno::EADDRINUSE)?)
         };
         let (reuse_address, reuse_port) = (common.reuse_address.get(), common.reuse_port.get());
@@ -166,6 +166,11 @@ impl Ports {
         let claim = Claim { id, address, only, reuse_address, reuse_port, listening: false };
         list::push(&mut self.claims, claim)?;
         Ok((id, address))
+    }
+
+    /// Whether a socket is bound to a port, at any address.
+    pub fn has(&self, port: u16) -> bool {
+        self.claims.iter().any(|claim| claim.address.port() == port)
     }
 
     /// The socket of a claim listens now: unless another does that lets nobody share.

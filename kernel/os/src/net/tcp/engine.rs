@@ -742,13 +742,16 @@ pub fn listen(
     listener
 }
 
-/// A local port from which no connection to a peer exists.
+/// A local port from which no connection to a peer exists, and that nobody bound: a connection to a listener here from the listener's
+/// own port would meet itself.
 pub fn free_port(local: IpAddr, remote: SocketAddr) -> Option<u16> {
     let mut engine = ENGINE.borrow();
     let engine = engine.get_or_insert_with(Engine::new);
     inet::any_port(|port| {
         let key = Key::new(SocketAddr::new(local, port), remote);
-        !engine.connections.contains_key(&key) && !engine.remembered.contains_key(&key)
+        !engine.ports.has(port)
+            && !engine.connections.contains_key(&key)
+            && !engine.remembered.contains_key(&key)
     })
 }
 
