@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -101,9 +102,12 @@ impl From<Output> for Run {
     }
 }
 
-/// Runs the binary in a folder, without input. A machine that hangs is ended after a minute, and its output shown.
+/// How long to wait for what must come: many times what it takes on a quiet machine.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Runs the binary in a folder, without input. A machine that hangs is ended after some minutes, and its output shown.
 pub fn run_in(folder: &Path, args: &[&str]) -> Run {
-    let limit = Duration::from_secs(60).as_secs().to_string();
+    let limit = PATIENCE.as_secs().to_string();
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after=5", &limit])
@@ -150,6 +154,19 @@ impl Scratch {
     }
 }
 
+/// A port of the host that is free, and below those that the host gives to connections, which would take it in the meantime.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    loop {
+        let offset = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = 10_000 + offset as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A machine that serves at a published port, ended when it is dropped.
 pub struct Server {
     child: Child,
@@ -160,11 +177,9 @@ pub struct Server {
 impl Server {
     /// Boots `app.toml` with the guest's `port` published, and waits until the program has printed a line with `ready`.
     pub fn start(scratch: &Scratch, port: u16, ready: &str, args: &[&str]) -> Self {
-        // Free now; nobody else on the machine is likely to take it in the meantime.
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let host = free.expect("a free port").port();
+        let host = free_port();
         let mut child = Command::new("timeout")
-            .args(["--kill-after=5", "120"])
+            .args(["--kill-after=5", "600"])
             .arg(bespoke())
             .args(["run", "app.toml", "-p", &format!("{host}:{port}")])
             .args(args)
@@ -190,7 +205,7 @@ impl Server {
     /// A connection to the program, with a limit on every read and write.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the port is published");
-        let limit = Some(Duration::from_secs(20));
+        let limit = Some(PATIENCE);
         stream
             .set_read_timeout(limit)
             .and_then(|()| stream.set_write_timeout(limit))
@@ -198,10 +213,10 @@ impl Server {
         stream
     }
 
-    /// The status that the program ends with, within some seconds.
+    /// The status that the program ends with, within some minutes.
     pub fn status(mut self) -> Option<i32> {
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(20) {
+        while started.elapsed() < PATIENCE {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return status.code();
             }

@@ -28,7 +28,7 @@ fn presets_boot_in_4_mib() {
             memory: 4 << 20,
             accel: Accel::Tcg,
             console: Console::Piped,
-            deadline: Some(Duration::from_secs(30)),
+            deadline: Some(Duration::from_secs(240)),
             ..Options::default()
         };
         let outcome = run::run(&written.image, &options).unwrap();

@@ -64,7 +64,7 @@ impl Session {
     fn sees(&self, what: &str) {
         let start = Instant::now();
         while !self.text().contains(what) {
-            assert!(start.elapsed() < Duration::from_secs(20), "`{what}` never came:\n{}", self.text());
+            assert!(start.elapsed() < Duration::from_secs(120), "`{what}` never came:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -91,7 +91,7 @@ impl Session {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(start.elapsed() < Duration::from_secs(20), "it does not end:\n{}", self.text());
+            assert!(start.elapsed() < Duration::from_secs(120), "it does not end:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(5));
         };
         // The last bytes may still be under way.
