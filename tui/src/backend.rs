@@ -73,16 +73,16 @@ impl Backend for Kernel {
         Ok(Box::new(Sizer::new(self.os, payload)))
     }
 
-    fn shares(&self, chain: &Chain, resolution: &Resolution) -> Option<Vec<(Option<NodeId>, u64)>> {
-        let plan = Plan::new(self.os, resolution, self.payload(chain).ok()?).ok()?;
+    fn shares(&self, chain: &Chain, resolution: &Resolution) -> Vec<(Option<NodeId>, u64)> {
+        let plan = self.payload(chain).ok().and_then(|payload| Plan::new(self.os, resolution, payload).ok());
         let mut shares: Vec<(Option<NodeId>, u64)> = Vec::new();
-        for placement in plan.placements().filter(|p| p.offset.is_some()) {
+        for placement in plan.iter().flat_map(|plan| plan.placements()).filter(|p| p.offset.is_some()) {
             match shares.iter_mut().find(|(owner, _)| *owner == placement.owner) {
                 Some((_, bytes)) => *bytes += placement.size,
                 None => shares.push((placement.owner, placement.size)),
             }
         }
-        Some(shares)
+        shares
     }
 }
 

@@ -95,6 +95,11 @@ impl Backend for Plain {
     fn measure(&self, _: &Chain) -> Result<Box<dyn Measure>, String> {
         Ok(Box::new(*self))
     }
+
+    fn shares(&self, _: &Chain, resolution: &Resolution) -> Vec<(Option<NodeId>, u64)> {
+        let parts = resolution.components(self.0).map(|n| (Some(n), self.own(n)));
+        parts.chain([(None, 20_000)]).collect()
+    }
 }
 
 pub const CONFIG: &str =

@@ -139,7 +139,7 @@ fn in_short(app: &App, item: Item) -> String {
     }
 }
 
-/// The bytes shown in a row: what goes with a part that is on, what comes with one that is off.
+/// The bytes shown in a row: what goes with a part that is on, what comes with one that is off, what the parts in a menu own.
 pub fn bytes(app: &App, item: Item) -> (String, Tone) {
     let doc = &app.doc;
     if !doc.measured(item) {
@@ -148,6 +148,10 @@ pub fn bytes(app: &App, item: Item) -> (String, Tone) {
     let Item::Node(n) = item else { return (String::new(), Tone::Quiet) };
     match doc.bytes(item) {
         None => (String::new(), Tone::Quiet),
+        Some(0) if doc.tree().node(n).kind != Kind::Component => (String::new(), Tone::Quiet),
+        Some(bytes) if doc.tree().node(n).kind != Kind::Component => {
+            (text::bytes(bytes.unsigned_abs()), Tone::Quiet)
+        }
         Some(bytes) if doc.is_on(n) => (text::bytes(bytes.unsigned_abs()), Tone::Plain),
         Some(bytes) => (text::signed_bytes(bytes, app.theme.glyphs.minus), Tone::Quiet),
     }

@@ -27,9 +27,7 @@ pub trait Backend {
     fn measure(&self, chain: &Chain) -> Result<Box<dyn Measure>, String>;
 
     /// How the operating system's bytes are shared out among parts; `None` stands for what has no one owner.
-    fn shares(&self, _chain: &Chain, _resolution: &Resolution) -> Option<Vec<(Option<NodeId>, u64)>> {
-        None
-    }
+    fn shares(&self, chain: &Chain, resolution: &Resolution) -> Vec<(Option<NodeId>, u64)>;
 }
 
 /// What follows from a chain of configs.
@@ -52,7 +50,7 @@ struct Base {
 struct Caches {
     bytes: HashMap<Item, Option<i64>>,
     previews: HashMap<Item, Outcome>,
-    shares: Option<Vec<Share>>,
+    shares: Option<Vec<(Option<NodeId>, u64)>>,
     /// Refusals whose ways out are proven to change the least.
     proven: Vec<(Wanted, Refused)>,
 }

@@ -1,5 +1,7 @@
 //! Bytes: of every row, of the map's areas, and of what could go.
 
+use std::collections::HashMap;
+
 use bespoke_model::{Kind, NodeId, Origin};
 
 use super::{Doc, FILES, Item, Outcome, PROGRAM, REST, SHARED, Share, Want};
@@ -11,7 +13,7 @@ impl Doc {
     }
 
     pub(super) fn measurable(&self, item: Item) -> bool {
-        matches!(item, Item::Node(n) if self.tree.node(n).kind == Kind::Component)
+        matches!(item, Item::Node(_))
     }
 
     /// Measures an item; whether there was something to do.
@@ -20,6 +22,10 @@ impl Doc {
             return false;
         }
         let Item::Node(n) = item else { return false };
+        if self.tree.node(n).kind != Kind::Component {
+            self.measure_groups();
+            return true;
+        }
         let bytes = if self.is_on(n) {
             Some(self.measure.component_bytes(&self.now.resolution, n) as i64)
         } else {
@@ -32,7 +38,36 @@ impl Doc {
         true
     }
 
-    /// For a part that is on, the bytes that go with it alone; for one that is off, the change of the image if it came.
+    /// Measures all menus and choices.
+    fn measure_groups(&self) {
+        let mut sums: HashMap<NodeId, i64> = HashMap::new();
+        for (owner, size) in self.owned() {
+            if let Some(group) = owner.and_then(|n| self.tree.node(n).parent) {
+                *sums.entry(group).or_default() += size as i64;
+            }
+        }
+        let is_group = |n: &NodeId| self.tree.node(*n).kind != Kind::Component;
+        let groups: Vec<NodeId> = self.tree.nodes().filter(is_group).collect();
+        let bytes = &mut self.caches.borrow_mut().bytes;
+        bytes.extend(groups.into_iter().map(|n| (Item::Node(n), Some(self.sum_below(n, &sums)))));
+    }
+
+    fn sum_below(&self, n: NodeId, sums: &HashMap<NodeId, i64>) -> i64 {
+        let children = self.tree.node(n).children.iter();
+        sums.get(&n).copied().unwrap_or(0) + children.map(|child| self.sum_below(*child, sums)).sum::<i64>()
+    }
+
+    /// How the operating system's bytes are shared out among parts.
+    fn owned(&self) -> Vec<(Option<NodeId>, u64)> {
+        let mut caches = self.caches.borrow_mut();
+        caches
+            .shares
+            .get_or_insert_with(|| self.backend.shares(&self.now.chain, &self.now.resolution))
+            .clone()
+    }
+
+    /// For a part that is on, the bytes that go with it alone; for one that is off, the change of the image if it came. For a menu or a
+    /// choice, the bytes that the parts in it own.
     /// Nothing when that is not measured yet, or there is no answer.
     pub fn bytes(&self, item: Item) -> Option<i64> {
         self.caches.borrow().bytes.get(&item).copied().flatten()
@@ -51,33 +86,16 @@ impl Doc {
 
     /// Where the image's bytes are, the largest first. A program that overwhelms all else is left out.
     pub fn shares(&self) -> Vec<Share> {
-        if let Some(shares) = &self.caches.borrow().shares {
-            return shares.clone();
-        }
         let footprint = &self.now.footprint;
-        let mut shares: Vec<Share> = Vec::new();
-        let mut exact = true;
-        match self.backend.shares(&self.now.chain, &self.now.resolution) {
-            Some(owned) => shares.extend(owned.into_iter().map(|(node, bytes)| Share {
+        let mut shares: Vec<Share> = self
+            .owned()
+            .into_iter()
+            .map(|(node, bytes)| Share {
                 node,
                 name: node.map_or_else(|| SHARED.to_owned(), |n| self.tree.node(n).id.clone()),
                 bytes,
-            })),
-            None => {
-                let mut rest = footprint.os_bytes;
-                for n in self.now.resolution.components(self.tree) {
-                    match self.bytes(Item::Node(n)) {
-                        Some(bytes) => {
-                            let bytes = (bytes.unsigned_abs()).min(rest);
-                            rest -= bytes;
-                            shares.push(Share { node: Some(n), name: self.tree.node(n).id.clone(), bytes });
-                        }
-                        None => exact = false,
-                    }
-                }
-                shares.push(Share { node: None, name: SHARED.to_owned(), bytes: rest });
-            }
-        }
+            })
+            .collect();
         shares.push(Share { node: None, name: PROGRAM.to_owned(), bytes: footprint.program_bytes });
         shares.push(Share { node: None, name: FILES.to_owned(), bytes: footprint.files_bytes });
         let rest = footprint.image_bytes.saturating_sub(shares.iter().map(|s| s.bytes).sum());
@@ -87,9 +105,6 @@ impl Doc {
             shares.retain(|share| share.name != PROGRAM && share.name != FILES);
         }
         shares.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-        if exact {
-            self.caches.borrow_mut().shares = Some(shares.clone());
-        }
         shares
     }
 
