@@ -3,6 +3,7 @@
 use super::node::Node;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
+use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -79,8 +80,9 @@ pub fn mounts_below(directory: &[u8]) -> Vec<Vec<u8>> {
 
 /// The path of a name in a directory.
 pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    let mut path = directory.to_vec();
-    if path != b"/" {
+    let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+    path.extend_from_slice(directory);
+    if directory != b"/" {
         path.push(b'/');
     }
     path.extend_from_slice(name);
@@ -120,8 +122,13 @@ pub struct Target {
     pub must_be_directory: bool,
 }
 
-fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> + '_ {
-    path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec)
+/// The first name of a path, and what is left behind it; nothing but slashes has none.
+fn first_name(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = path.iter().position(|&byte| byte != b'/')?;
+    let path = &path[start..];
+    let end = path.iter().position(|&byte| byte == b'/').unwrap_or(path.len());
+    let (name, rest) = path.split_at(end);
+    Some((name, &rest[rest.iter().take_while(|&&byte| byte == b'/').count()..]))
 }
 
 /// Walks a path from a directory; `follow` says whether a link at its end is followed.
@@ -132,9 +139,11 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
     let mut links = 0;
     let mut must_be_directory = path.ends_with(b"/");
     let mut at = if path.starts_with(b"/") { root() } else { from.clone() };
-    // What is left to walk, the next name last.
-    let mut rest: Vec<Vec<u8>> = parts(path).rev().collect();
-    while let Some(name) = rest.pop() {
+    // What is walked, and how far that has come. A link's target takes the place of its name.
+    let mut text = Cow::Borrowed(path);
+    let mut walked = 0;
+    while let Some((name, rest)) = first_name(&text[walked..]) {
+        walked = text.len() - rest.len();
         if !at.node.is_directory() {
             return Err(Errno::ENOTDIR);
         }
@@ -146,10 +155,10 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
             continue;
         }
         let is_last = rest.is_empty();
-        let next = match at.child(&name) {
+        let next = match at.child(name) {
             Ok(next) => next,
             Err(Errno::ENOENT) if is_last => {
-                return Ok(Target { directory: at, name, found: None, must_be_directory });
+                return Ok(Target { directory: at, name: name.to_vec(), found: None, must_be_directory });
             }
             Err(error) => return Err(error),
         };
@@ -158,19 +167,24 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
             if links > MOST_LINKS {
                 return Err(Errno::ELOOP);
             }
-            let target = next.node.target().ok_or(Errno::EINVAL)?;
+            let mut target = next.node.target().ok_or(Errno::EINVAL)?;
             if target.starts_with(b"/") {
                 at = root();
             }
             must_be_directory |= is_last && target.ends_with(b"/");
-            rest.extend(parts(&target).rev());
+            if !is_last {
+                target.push(b'/');
+                target.extend_from_slice(rest);
+            }
+            text = Cow::Owned(target);
+            walked = 0;
             continue;
         }
         if is_last {
             if must_be_directory && !next.node.is_directory() {
                 return Err(Errno::ENOTDIR);
             }
-            return Ok(Target { directory: at, name, found: Some(next), must_be_directory });
+            return Ok(Target { directory: at, name: name.to_vec(), found: Some(next), must_be_directory });
         }
         at = next;
     }

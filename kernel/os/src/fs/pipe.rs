@@ -8,6 +8,7 @@ use crate::sched::wait::Queue;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
@@ -90,14 +91,17 @@ impl Pipe {
         Stat { mode: S_IFIFO | 0o600, inode: self.inode, links: 1, ..Stat::default() }
     }
 
-    /// Moves bytes out of the buffer's front, as many as lie in a row.
-    fn take(&self, chunk: &mut [u8]) -> usize {
+    /// Moves bytes out of the buffer's front, as many as there are.
+    fn take<'c>(&self, chunk: &'c mut [MaybeUninit<u8>]) -> &'c [u8] {
         let mut buffer = self.buffer.borrow_mut();
         let length = chunk.len().min(buffer.len());
-        for (to, from) in chunk.iter_mut().zip(buffer.drain(..length)) {
-            *to = from;
-        }
-        length
+        let (front, back) = buffer.as_slices();
+        let split = length.min(front.len());
+        chunk[..split].write_copy_of_slice(&front[..split]);
+        chunk[split..length].write_copy_of_slice(&back[..length - split]);
+        buffer.drain(..length);
+        // SAFETY: just written.
+        unsafe { chunk[..length].assume_init_ref() }
     }
 }
 
@@ -117,17 +121,17 @@ impl File for Reader {
             pipe.readers.wait()?;
         }
         let mut done = 0;
-        let mut chunk = [0u8; 1024];
+        let mut chunk = [MaybeUninit::uninit(); 1024];
         while done < count {
             let limit = chunk.len().min(count - done);
-            let length = pipe.take(&mut chunk[..limit]);
-            if length == 0 {
+            let taken = pipe.take(&mut chunk[..limit]);
+            if taken.is_empty() {
                 break;
             }
-            if let Err(error) = user::write_bytes(to + done as u64, &chunk[..length]) {
+            if let Err(error) = user::write_bytes(to + done as u64, taken) {
                 // What could not be handed over stays readable.
                 let mut buffer = pipe.buffer.borrow_mut();
-                for &byte in chunk[..length].iter().rev() {
+                for &byte in taken.iter().rev() {
                     buffer.push_front(byte);
                 }
                 if done == 0 {
@@ -135,7 +139,7 @@ impl File for Reader {
                 }
                 break;
             }
-            done += length;
+            done += taken.len();
         }
         pipe.writers.wake_all();
         Ok(done)
@@ -177,7 +181,7 @@ impl File for Writer {
     fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
         let pipe = &self.0;
         let mut done = 0;
-        let mut chunk = [0u8; 1024];
+        let mut chunk = [MaybeUninit::uninit(); 1024];
         while done < count {
             if !pipe.has_reader.get() {
                 if done > 0 {
@@ -201,17 +205,16 @@ impl File for Writer {
                 continue;
             }
             let length = chunk.len().min(count - done).min(room);
-            if let Err(error) = user::read_bytes(from + done as u64, &mut chunk[..length]) {
-                if done > 0 {
-                    break;
-                }
-                return Err(error);
-            }
+            let taken = match user::read_fresh(from + done as u64, &mut chunk[..length]) {
+                Ok(taken) => taken,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            };
             let mut buffer = pipe.buffer.borrow_mut();
             if buffer.try_reserve(length).is_err() {
                 return if done > 0 { Ok(done) } else { Err(Errno::ENOMEM) };
             }
-            buffer.extend(&chunk[..length]);
+            buffer.extend(&*taken);
             drop(buffer);
             done += length;
             pipe.readers.wake_all();

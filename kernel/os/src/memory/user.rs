@@ -12,22 +12,38 @@ use core::sync::atomic::AtomicBool;
 /// Set where the processor denies the kernel the program's pages unless it says so (SMAP).
 pub static SMAP: AtomicBool = AtomicBool::new(false);
 
-/// Copies bytes and returns how many were left over when a fault stopped it.
+/// Copies bytes, by eight as far as they go, and returns how many were left over when a fault stopped it.
 #[unsafe(naked)]
 unsafe extern "C" fn copy(to: u64, from: u64, count: usize) -> usize {
     core::arch::naked_asm!(
-        "mov rcx, rdx",
         "cmp byte ptr [rip + {smap}], 0",
-        "jne 2f",
-        "rep movsb",
-        "mov rax, rcx",
-        "ret",
-        "2:",
+        "je 2f",
         "stac",
+        "2:",
+        "mov rcx, rdx",
+        "shr rcx, 3",
+        "je 3f",
+        "rep movsq",
+        // Behind a fault there are some left.
+        "test rcx, rcx",
+        "jne 4f",
+        "3:",
+        "mov ecx, edx",
+        "and ecx, 7",
+        "je 5f",
         "rep movsb",
-        "clac",
+        "5:",
         "mov rax, rcx",
+        "6:",
+        "cmp byte ptr [rip + {smap}], 0",
+        "je 7f",
+        "clac",
+        "7:",
         "ret",
+        "4:",
+        "and edx, 7",
+        "lea rax, [rdx + rcx * 8]",
+        "jmp 6b",
         smap = sym SMAP,
     )
 }
@@ -35,13 +51,17 @@ unsafe extern "C" fn copy(to: u64, from: u64, count: usize) -> usize {
 /// If `rip` is at a copy instruction: where to go on after a fault there.
 pub fn resume_after_fault(rip: u64) -> Option<u64> {
     let start = copy as *const () as u64;
-    // `rep movsb` is f3 a4; the routine is 64 bytes at most.
-    if !(start..start + 64).contains(&rip) {
+    // The routine is 80 bytes at most.
+    if !(start..start + 80).contains(&rip) {
         return None;
     }
     // SAFETY: kernel text.
-    let instruction = unsafe { core::ptr::read_unaligned(rip as *const [u8; 2]) };
-    (instruction == [0xf3, 0xa4]).then_some(rip + 2)
+    let instruction = unsafe { core::ptr::read_unaligned(rip as *const [u8; 3]) };
+    match instruction {
+        [0xf3, 0x48, 0xa5] => Some(rip + 3), // rep movsq
+        [0xf3, 0xa4, _] => Some(rip + 2),    // rep movsb
+        _ => None,
+    }
 }
 
 fn check(address: u64, length: usize) -> Result<()> {
@@ -58,6 +78,18 @@ pub fn read_bytes(address: u64, into: &mut [u8]) -> Result<()> {
     match unsafe { copy(into.as_mut_ptr() as u64, address, into.len()) } {
         0 => Ok(()),
         _ => Err(Errno::EFAULT),
+    }
+}
+
+/// The same into memory that nobody has written yet.
+pub fn read_fresh(address: u64, into: &mut [MaybeUninit<u8>]) -> Result<&mut [u8]> {
+    check(address, into.len())?;
+    // SAFETY: as above; without a fault all bytes have been written.
+    unsafe {
+        match copy(into.as_mut_ptr() as u64, address, into.len()) {
+            0 => Ok(into.assume_init_mut()),
+            _ => Err(Errno::EFAULT),
+        }
     }
 }
 
@@ -137,10 +169,9 @@ pub fn read_path(address: u64) -> Result<Vec<u8>> {
     let mut at = address;
     loop {
         // Up to the end of a page, so that nothing behind the string has to exist.
-        let mut chunk = [0u8; 128];
+        let mut chunk = [MaybeUninit::uninit(); 128];
         let length = chunk.len().min((super::paging::PAGE - at % super::paging::PAGE) as usize);
-        let chunk = &mut chunk[..length];
-        read_bytes(at, chunk)?;
+        let chunk = read_fresh(at, &mut chunk[..length])?;
         if let Some(end) = chunk.iter().position(|&byte| byte == 0) {
             path.extend_from_slice(&chunk[..end]);
             return if path.len() < PATH_MAX { Ok(path) } else { Err(Errno::ENAMETOOLONG) };
