@@ -14,6 +14,7 @@
 //! otherwise: QEMU adds some of its own.
 
 mod accel;
+mod network;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 pub use accel::Verdict;
+pub use network::{Network, Publish};
 
 /// The QEMU binary that is looked for in `PATH`.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -67,41 +69,6 @@ pub enum Console {
     Piped,
 }
 
-/// A port of the host that reaches a port of the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publish {
-    /// The host's address to listen at.
-    pub address: Ipv4Addr,
-    /// The host's port.
-    pub host: u16,
-    /// The guest's port.
-    pub guest: u16,
-    /// UDP rather than TCP.
-    pub udp: bool,
-}
-
-impl std::str::FromStr for Publish {
-    type Err = RunError;
-
-    /// `[ADDRESS:]HOST:GUEST[/tcp|/udp]`; the address is 127.0.0.1 unless given.
-    fn from_str(text: &str) -> Result<Self, RunError> {
-        let bad = || RunError::Publish(text.to_owned());
-        let (ports, udp) = match text.rsplit_once('/') {
-            Some((ports, "udp")) => (ports, true),
-            Some((ports, "tcp")) => (ports, false),
-            Some(_) => return Err(bad()),
-            None => (text, false),
-        };
-        let (rest, guest) = ports.rsplit_once(':').ok_or_else(bad)?;
-        let (address, host) = match rest.rsplit_once(':') {
-            Some((address, host)) => (address.parse().map_err(|_| bad())?, host),
-            None => (Ipv4Addr::LOCALHOST, rest),
-        };
-        let port = |text: &str| text.parse().ok().filter(|port| *port != 0).ok_or_else(bad);
-        Ok(Self { address, host: port(host)?, guest: port(guest)?, udp })
-    }
-}
-
 /// How to boot.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -111,6 +78,8 @@ pub struct Options {
     pub ports: Vec<Publish>,
     /// A network device even without ports.
     pub network: bool,
+    /// What that device is connected to.
+    pub connected: Network,
     /// The guest's address on QEMU's network, when it is not the 10.0.2.15 that QEMU gives out.
     pub guest_address: Option<Ipv4Addr>,
     /// Arguments that replace the program's.
@@ -135,6 +104,7 @@ impl Default for Options {
             memory: 64 << 20,
             ports: Vec::new(),
             network: false,
+            connected: Network::default(),
             guest_address: None,
             args: Vec::new(),
             machine: Machine::default(),
@@ -202,6 +172,14 @@ pub enum RunError {
     /// Not a port mapping.
     #[error("`{0}` does not publish a port; write HOST:GUEST, such as 8080:80")]
     Publish(String),
+    /// Not a network.
+    #[error("`{0}` is no network; write user, none, tap:INTERFACE or socket:PATH")]
+    Network(String),
+    /// Ports of a network that is not QEMU's own.
+    #[error(
+        "ports are published by user networking only; on {0} the machine has an address of its own: leave -p out, or --net"
+    )]
+    PublishOn(String),
     /// A system call of the runner failed.
     #[error("{what}: {error}")]
     Io {
@@ -227,6 +205,7 @@ pub fn run(image: &Path, options: &Options) -> Result<Outcome, RunError> {
 
 /// Boots an image.
 pub fn start(image: &Path, options: &Options) -> Result<Running, RunError> {
+    network::check(options)?;
     std::fs::File::open(image).map_err(|error| RunError::Image { path: image.to_owned(), error })?;
     let accel = match options.accel {
         Accel::Auto => accel::choose(options.qemu.as_deref()),
@@ -459,13 +438,7 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
     add(&["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"]);
     add(&["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=2")]);
     add(&["-device", &format!("isa-debugcon,iobase={STATUS_PORT:#x},chardev=status")]);
-    if options.network || !options.ports.is_empty() {
-        let mut net = String::from("user,id=net");
-        for port in &options.ports {
-            let kind = if port.udp { "udp" } else { "tcp" };
-            let guest = options.guest_address.map(|a| a.to_string()).unwrap_or_default();
-            let _ = write!(net, ",hostfwd={kind}:{}:{}-{guest}:{}", port.address, port.host, port.guest);
-        }
+    if let Some(net) = network::backend(options) {
         add(&["-netdev", &net, "-device"]);
         add(match options.machine {
             Machine::Microvm => &["virtio-net-device,netdev=net"],
@@ -576,25 +549,10 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_read_and_passed() {
-        let port: Publish = "8080:80".parse().unwrap();
-        let expected = Publish { address: Ipv4Addr::LOCALHOST, host: 8080, guest: 80, udp: false };
-        assert_eq!(port, expected);
-        let udp: Publish = "0.0.0.0:53:5353/udp".parse().unwrap();
-        assert_eq!(udp, Publish { address: Ipv4Addr::UNSPECIFIED, host: 53, guest: 5353, udp: true });
-        for bad in ["", "80", "0:80", "80:0", "80:http", "80:80/sctp", "host:80:80", "70000:80", ":"] {
-            assert!(bad.parse::<Publish>().is_err(), "{bad}");
-        }
-        let options = Options { ports: vec![port, udp], ..options() };
-        let args = arguments(Path::new("i"), &options, Accel::Tcg, Path::new("/tmp/a,b"));
-        let net = "user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:5353";
-        assert!(args.iter().any(|a| a == net), "{args:?}");
-        assert!(args.iter().any(|a| a == "file,id=status,path=/tmp/a,,b"), "{args:?}");
-    }
-
-    #[test]
     fn arguments_are_quoted_for_the_guest() {
         let args = ["--port", "6379", "it's", "", "a b"].map(String::from);
+        let machine = arguments(Path::new("i"), &options(), Accel::Tcg, Path::new("/tmp/a,b"));
+        assert!(machine.iter().any(|a| a == "file,id=status,path=/tmp/a,,b"), "{machine:?}");
         assert_eq!(command_line(&args), r"arg=--port arg=6379 arg='it'\''s' arg= arg='a b'");
     }
 }

@@ -129,6 +129,9 @@ pub struct Run {
     /// Forward a port of this machine to one of the program
     #[arg(short = 'p', long = "port", value_name = "HOST:GUEST")]
     pub ports: Vec<String>,
+    /// What the network card is connected to: user (QEMU's own network), none, tap:INTERFACE, or socket:PATH (passt, a switch)
+    #[arg(long, value_name = "NETWORK", default_value = "user")]
+    pub net: String,
     /// The machine: microvm is the quickest to start, q35 a PC with PCI Express
     #[arg(long, value_name = "MACHINE", value_enum, default_value = "microvm", hide_possible_values = true)]
     pub machine: MachineName,

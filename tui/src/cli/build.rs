@@ -77,6 +77,8 @@ pub fn run(args: &Run) -> Done {
         };
     }
     options.ports = ports(&args.ports)?;
+    options.connected =
+        args.net.parse().map_err(|error: machine::RunError| Stop::Usage(Failure::from_kernel(&error)))?;
     let target = Path::new(&args.target);
     // The image of a config lives until the machine has stopped.
     let scratch;
