@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: the real `bespoke` binary, the programs they boot, and scratch folders.
 
+pub mod wire;
+
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -178,10 +180,18 @@ impl Server {
     /// Boots `app.toml` with the guest's `port` published, and waits until the program has printed a line with `ready`.
     pub fn start(scratch: &Scratch, port: u16, ready: &str, args: &[&str]) -> Self {
         let host = free_port();
+        let publish = format!("{host}:{port}");
+        let mut server = Self::boot(scratch, ready, &[&["-p", &publish], args].concat());
+        server.port = host;
+        server
+    }
+
+    /// Boots `app.toml` without a published port, and waits as [`Server::start`] does.
+    pub fn boot(scratch: &Scratch, ready: &str, args: &[&str]) -> Self {
         let mut child = Command::new("timeout")
             .args(["--kill-after=5", "600"])
             .arg(bespoke())
-            .args(["run", "app.toml", "-p", &format!("{host}:{port}")])
+            .args(["run", "app.toml"])
             .args(args)
             .current_dir(scratch.path())
             .stdin(Stdio::null())
@@ -199,7 +209,7 @@ impl Server {
         }
         // What is said from here on is nobody's, but must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Self { child, port: host }
+        Self { child, port: 0 }
     }
 
     /// A connection to the program, with a limit on every read and write.

@@ -59,6 +59,21 @@ fn sockets_behave_as_on_linux() {
 }
 
 #[test]
+fn ipv6_and_large_datagrams_behave_as_on_linux() {
+    let program = program("inet6.c", "musl");
+    let on_linux = Command::new(&program).output().expect("it runs here too");
+    let expected = "from ::1\nfrom ::ffff:127.0.0.1\nfrom ::ffff:127.0.0.1\nfrom ::1\n0 failures\n";
+    assert_eq!(String::from_utf8_lossy(&on_linux.stdout), expected);
+    let run = Scratch::for_program(&program, "everything", QUIET).boot(&[]);
+    assert_eq!((run.status, run.out.as_str()), (0, expected), "{}", run.err);
+    // Off: as on Linux without it, and named.
+    let run = Scratch::for_program(&program, "everything", &format!("{QUIET}\"net.inet6\" = false\n"))
+        .boot(&["::1", "7"]);
+    let said = "bespoke: socket-family 10 was asked for: net.inet6 is off\n";
+    assert!(run.out.starts_with(said), "{}", run.out);
+}
+
+#[test]
 fn bytes_come_back_over_both_buses() {
     for machine in ["microvm", "q35"] {
         let server = echo_server("", &["--machine", machine]);

@@ -1,4 +1,4 @@
-/* Echoes what comes to port 7, for any number of peers at once. "memory" is answered with the free memory in KiB, "quit" ends it. */
+/* Echoes what comes to port 7 over TCP and UDP, for any number of peers at once, and over IPv6 too where it is there. "memory" is answered with the free memory in KiB, "quit" ends it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,7 +18,7 @@ struct peer {
     char bytes[ROOM];
 };
 
-static int poller;
+static int poller, datagrams;
 
 static void watch(struct peer *peer, int operation) {
     struct epoll_event event = {peer->start < peer->end ? EPOLLOUT : EPOLLIN, {.ptr = peer}};
@@ -57,21 +57,50 @@ static void serve(struct peer *peer) {
     watch(peer, EPOLL_CTL_MOD);
 }
 
+/* A socket of a type at the port, for both versions of IP if there are two. */
+static int at_port(int type) {
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(7)};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(7)};
+    int fd = socket(AF_INET6, type | SOCK_NONBLOCK, 0);
+    if (fd >= 0)
+        return bind(fd, (struct sockaddr *)&six, sizeof six) == 0 ? fd : -1;
+    fd = socket(AF_INET, type | SOCK_NONBLOCK, 0);
+    return bind(fd, (struct sockaddr *)&four, sizeof four) == 0 ? fd : -1;
+}
+
+static void echo_datagrams(void) {
+    static char bytes[ROOM];
+    struct sockaddr_storage from;
+    socklen_t length = sizeof from;
+    ssize_t got;
+    while ((got = recvfrom(datagrams, bytes, ROOM, 0, (struct sockaddr *)&from, &length)) >= 0) {
+        sendto(datagrams, bytes, got, 0, (struct sockaddr *)&from, length);
+        length = sizeof from;
+    }
+}
+
 int main(void) {
-    int server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(7)};
-    if (bind(server, (struct sockaddr *)&address, sizeof address) != 0 || listen(server, 1024) != 0) {
+    int server = at_port(SOCK_STREAM);
+    if (server < 0 || listen(server, 1024) != 0) {
         perror("listen");
         return 1;
     }
     poller = epoll_create1(0);
     struct epoll_event event = {EPOLLIN, {.ptr = NULL}}, events[64];
     epoll_ctl(poller, EPOLL_CTL_ADD, server, &event);
+    datagrams = at_port(SOCK_DGRAM);
+    event.data.ptr = &datagrams;
+    if (datagrams >= 0)
+        epoll_ctl(poller, EPOLL_CTL_ADD, datagrams, &event);
     puts("ready");
     fflush(stdout);
     for (;;) {
         int count = epoll_wait(poller, events, 64, -1);
         for (int i = 0; i < count; i++) {
+            if (events[i].data.ptr == &datagrams) {
+                echo_datagrams();
+                continue;
+            }
             if (events[i].data.ptr) {
                 serve(events[i].data.ptr);
                 continue;

@@ -96,6 +96,13 @@ impl Param<&'static str> {
     }
 }
 
+impl Param<[u8; 16]> {
+    /// Filled in by the composer.
+    pub const fn unset() -> Self {
+        Self(UnsafeCell::new([0; 16]))
+    }
+}
+
 impl<T: Copy> Param<T> {
     /// The value that the image was built with.
     #[inline]

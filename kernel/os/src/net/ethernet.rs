@@ -254,7 +254,7 @@ pub fn learned(address: IpAddr, mac: Mac, new: bool) {
 /// Asks again, and gives up on those who do not answer.
 fn work(now: u64) -> u64 {
     let mut deadline = stack::NEVER;
-    let mut again = Vec::new();
+    let (mut again, mut lost) = (Vec::new(), Vec::new());
     for (address, neighbour) in &mut STATE.borrow().neighbours {
         if neighbour.mac.is_some() || neighbour.pending.is_empty() {
             continue;
@@ -263,7 +263,7 @@ fn work(now: u64) -> u64 {
             neighbour.times += 1;
             neighbour.asked = now;
             if neighbour.times >= ASK_TIMES {
-                neighbour.pending = Vec::new();
+                lost.append(&mut neighbour.pending);
                 continue;
             }
             let _ = list::push(&mut again, *address);
@@ -272,6 +272,9 @@ fn work(now: u64) -> u64 {
     }
     for address in again {
         ask(&address);
+    }
+    for (_, packet) in lost {
+        stack::failed(&packet, Errno::EHOSTUNREACH);
     }
     deadline
 }

@@ -2,7 +2,7 @@
 
 use super::stack::{self, Packet};
 use crate::errno::Errno;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::IpAddr;
 
 const PROTOCOL: u8 = 1;
 const ECHO_REPLY: u8 = 0;
@@ -61,23 +61,25 @@ fn refuse(packet: &Packet) {
 
 /// The message quotes the packet's header and its first bytes, where the ports are.
 fn unreachable(message: &[u8]) {
+    let quoted = &message[8..];
     let error = match message[1] {
         2 | 3 => Errno::ECONNREFUSED,
         0 | 6 => Errno::ENETUNREACH,
-        4 => return, // too large: the route's own business
+        4 => return too_big(message, quoted),
         _ => Errno::EHOSTUNREACH,
     };
-    let Some(quoted) = message.get(8..).filter(|quoted| quoted.len() >= 20) else { return };
-    let Some(ports) = quoted.get(usize::from(quoted[0] & 0xf) * 4..).filter(|rest| rest.len() >= 4) else {
-        return;
-    };
-    let address =
-        |at: usize| IpAddr::V4(Ipv4Addr::new(quoted[at], quoted[at + 1], quoted[at + 2], quoted[at + 3]));
-    let failure = stack::Failure {
-        protocol: quoted[9],
-        source: SocketAddr::new(address(12), u16::from_be_bytes([ports[0], ports[1]])),
-        destination: SocketAddr::new(address(16), u16::from_be_bytes([ports[2], ports[3]])),
-        error,
-    };
-    stack::failed(&failure);
+    stack::failed(quoted, error);
+}
+
+/// Somebody on the way carries smaller packets only (RFC 1191).
+fn too_big(message: &[u8], quoted: &[u8]) {
+    /// What every host takes (RFC 791).
+    const LEAST: usize = 576;
+    let mtu = usize::from(u16::from_be_bytes([message[6], message[7]]));
+    let Some(header) = quoted.first_chunk::<20>() else { return };
+    let address = |at: usize| IpAddr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    // Routers of before that standard say zero.
+    if stack::is_own(&address(12)) {
+        stack::too_big(&address(16), mtu.max(LEAST));
+    }
 }

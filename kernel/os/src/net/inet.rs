@@ -68,6 +68,13 @@ pub fn parse(family: u16, name: &[u8]) -> Result<SocketAddr> {
             let octets =
                 rest.get(4..20).and_then(|octets| octets.first_chunk::<16>()).ok_or(Errno::EINVAL)?;
             let address = Ipv6Addr::from(*octets);
+            // Which link an address of one link is of has to be said, and there is one.
+            if address.is_unicast_link_local() {
+                match rest.get(20..24) {
+                    Some(&[scope, 0, 0, 0]) if u32::from(scope) == LINK => {}
+                    _ => return Err(Errno::EINVAL),
+                }
+            }
             let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
             Ok(SocketAddr::new(address, port))
         }
@@ -89,7 +96,8 @@ pub fn format(family: u16, address: SocketAddr) -> Vec<u8> {
             };
             name.extend([0; 4]); // flow
             name.extend(ip.octets());
-            name.extend([0; 4]); // scope
+            let scope = if ip.is_unicast_link_local() { LINK } else { 0 };
+            name.extend(scope.to_le_bytes());
         }
         (_, IpAddr::V4(ip)) => {
             name.extend(ip.octets());
@@ -98,6 +106,19 @@ pub fn format(family: u16, address: SocketAddr) -> Vec<u8> {
         (_, IpAddr::V6(_)) => name.extend([0; 12]),
     }
     name
+}
+
+/// The number of the network card among interfaces; that of the loopback is one.
+pub const LINK: u32 = 2;
+
+/// Where somebody is whose address is given as any: here, as Linux takes it.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        _ => {}
+    }
+    address
 }
 
 /// The address of a socket that is bound to none.

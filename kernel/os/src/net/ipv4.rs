@@ -115,10 +115,6 @@ fn input(packet: &[u8], local: bool) {
     if !local && stack::sum(&[&whole[..header_length]]) != 0xffff {
         return;
     }
-    // More fragments, or an offset.
-    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
-        return;
-    }
     let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
     let destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
     if source.is_multicast() || source.is_broadcast() || is_directed_broadcast(source) {
@@ -129,6 +125,13 @@ fn input(packet: &[u8], local: bool) {
         return;
     }
     let unicast = is_own(&IpAddr::V4(destination));
+    // More fragments, or an offset.
+    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
+        if unicast || destination.is_multicast() {
+            stack::fragment(whole, header_length, 0, local);
+        }
+        return;
+    }
     // Without an address, what a configuring server sends is taken whomever it is for.
     let ours = unicast
         || destination.is_broadcast()

@@ -33,6 +33,14 @@ pub type Fill<'a> = &'a mut dyn FnMut(&mut [u8]);
 crate::hook!(fn protocols() -> "ip-protocol": fn(&Packet) -> bool);
 // Takes a packet of a version of IP, which is the key: from the wire, or from this machine itself.
 crate::hook!(fn inputs() -> "ip-input": fn(&[u8], bool));
+// Takes parts of packets of a version of IP, which is the key: the packet, where the fragment header and the number that says so are.
+crate::hook!(fn fragments() -> "ip-fragment": fn(&[u8], usize, usize, bool));
+// Sends a packet of a version of IP in parts.
+crate::hook!(fn cutters() -> "ip-cut": fn(&IpAddr, &[u8]) -> Result<()>);
+// Told of the most bytes that a packet to somebody can have.
+crate::hook!(fn limits() -> "packet-too-big": fn(&IpAddr, usize));
+// The most bytes that a packet to somebody can have, if that is less than the link takes.
+crate::hook!(fn paths() -> "path-mtu": fn(&IpAddr) -> usize);
 // Told that a packet did not arrive.
 crate::hook!(fn failures() -> "packet-failed": fn(&Failure));
 // Sends a packet of a version of IP.
@@ -107,7 +115,28 @@ pub fn deliver(packet: &Packet) -> bool {
     served
 }
 
-/// What a control message says of a packet that was sent from here.
+/// A part of a packet arrived. IPv6 tells where its fragment header is, and where the number that says so.
+pub fn fragment(packet: &[u8], at: usize, next_at: usize, local: bool) {
+    let Some(first) = packet.first() else { return };
+    for entry in fragments().iter().filter(|entry| entry.key == u64::from(first >> 4)) {
+        (entry.item)(packet, at, next_at, local);
+    }
+}
+
+/// Somebody on the way says that packets to `destination` can have at most so many bytes.
+pub fn too_big(destination: &IpAddr, mtu: usize) {
+    for entry in limits() {
+        (entry.item)(destination, mtu);
+    }
+}
+
+/// Bytes of an IP packet to `destination` that are known to arrive in one piece.
+pub fn mtu_to(destination: &IpAddr) -> usize {
+    let known = paths().iter().map(|path| (path.item)(destination)).min();
+    known.unwrap_or(usize::MAX).min(mtu())
+}
+
+/// What became of a packet that was sent from here and did not arrive.
 pub struct Failure {
     /// Of the packet.
     pub protocol: u8,
@@ -116,17 +145,50 @@ pub struct Failure {
     pub error: Errno,
 }
 
-/// A packet from here did not arrive.
-pub fn failed(failure: &Failure) {
+/// A packet from here, of which at least the first bytes are there, did not arrive.
+pub fn failed(packet: &[u8], error: Errno) {
+    let Some(failure) = failure(packet, error) else { return };
     for entry in failures() {
-        (entry.item)(failure);
+        (entry.item)(&failure);
     }
+}
+
+/// Who is concerned by the failure of a packet: its header and the ports behind it say so.
+fn failure(packet: &[u8], error: Errno) -> Option<Failure> {
+    let (protocol, source, destination, ports): (u8, IpAddr, IpAddr, &[u8]) = match packet.first()? >> 4 {
+        4 => {
+            let header = packet.first_chunk::<20>()?;
+            let octets = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
+            let rest = packet.get(usize::from(header[0] & 0xf) * 4..)?;
+            (header[9], octets(12).into(), octets(16).into(), rest)
+        }
+        6 => {
+            let (header, rest) = packet.split_first_chunk::<40>()?;
+            let (_, addresses) = header.split_first_chunk::<8>()?;
+            let (source, destination) = addresses.split_first_chunk::<16>()?;
+            (header[6], (*source).into(), (*destination.first_chunk::<16>()?).into(), rest)
+        }
+        _ => return None,
+    };
+    let ports = ports.first_chunk::<4>()?;
+    Some(Failure {
+        protocol,
+        source: SocketAddr::new(source, u16::from_be_bytes([ports[0], ports[1]])),
+        destination: SocketAddr::new(destination, u16::from_be_bytes([ports[2], ports[3]])),
+        error,
+    })
 }
 
 /// Sends an IP packet of `length` bytes.
 pub fn send(destination: &IpAddr, length: usize, fill: Fill) -> Result<()> {
     let output = outputs().iter().find(|entry| entry.key == version(destination));
     (output.ok_or(Errno::ENETUNREACH)?.item)(destination, length, fill)
+}
+
+/// Sends a packet that is too large for one piece. EMSGSIZE: nobody can cut it.
+pub fn send_cut(destination: &IpAddr, packet: &[u8]) -> Result<()> {
+    let cutter = cutters().iter().find(|entry| entry.key == version(destination));
+    (cutter.ok_or(Errno::EMSGSIZE)?.item)(destination, packet)
 }
 
 /// Sends a packet to this machine itself.

@@ -198,7 +198,13 @@ impl Udp {
 
     /// The address that datagrams to another come from.
     fn source(&self, to: &IpAddr) -> Result<IpAddr> {
+        if to.is_ipv4() && self.only_v6.get() {
+            return Err(Errno::ENETUNREACH);
+        }
         match self.bound.get() {
+            Some((_, own)) if !own.ip().is_unspecified() && own.is_ipv4() != to.is_ipv4() => {
+                Err(Errno::ENETUNREACH)
+            }
             Some((_, own)) if !own.ip().is_unspecified() && !own.ip().is_multicast() => Ok(own.ip()),
             _ => stack::source_for(to),
         }
@@ -235,10 +241,7 @@ impl Protocol for Udp {
             self.peer.set(None);
             return Ok(());
         }
-        let mut peer = inet::parse(self.common.family, name)?;
-        if peer.ip().is_unspecified() {
-            peer.set_ip(IpAddr::from([127, 0, 0, 1]));
-        }
+        let peer = inet::reachable(inet::parse(self.common.family, name)?);
         let source = self.source(&peer.ip())?;
         self.port()?;
         // Its own address is known from here on.
@@ -259,15 +262,12 @@ impl Protocol for Udp {
             return Err(Errno::EPIPE);
         }
         self.failure()?;
-        let mut to = match to {
-            Some(name) => inet::parse(self.common.family, name)?,
+        let to = match to {
+            Some(name) => inet::reachable(inet::parse(self.common.family, name)?),
             None => self.peer.get().ok_or(Errno::EDESTADDRREQ)?,
         };
         if to.port() == 0 {
             return Err(Errno::EINVAL);
-        }
-        if to.ip().is_unspecified() {
-            to.set_ip(IpAddr::from([127, 0, 0, 1]));
         }
         if matches!(to.ip(), IpAddr::V4(ip) if ip.is_broadcast()) && !self.common.broadcast.get() {
             return Err(Errno::EACCES);
@@ -276,7 +276,8 @@ impl Protocol for Udp {
         let source = self.source(&to.ip())?;
         let length = call.length();
         let whole = stack::header_length(&to.ip()) + HEADER + length;
-        if length > 65_507 || whole > stack::mtu() && !stack::is_own(&to.ip()) {
+        // What the length field of the header holds.
+        if length > if to.is_ipv4() { 65_507 } else { 65_527 } {
             return Err(Errno::EMSGSIZE);
         }
         // Copied first: the program's memory may fault, and a frame is not to be half full.
@@ -285,7 +286,7 @@ impl Protocol for Udp {
         bytes.resize(length, 0);
         call.read(0, &mut bytes)?;
         let hops = if to.ip().is_multicast() { self.group_hops.get() } else { self.hops.get() };
-        stack::send(&to.ip(), whole, &mut |packet| {
+        let mut fill = |packet: &mut [u8]| {
             let at = stack::write_header(packet, &source, &to.ip(), PROTOCOL, hops, HEADER + bytes.len());
             let packet = &mut packet[at..];
             packet[..2].copy_from_slice(&port.to_be_bytes());
@@ -300,7 +301,16 @@ impl Protocol for Udp {
                 checksum => checksum,
             };
             packet[6..8].copy_from_slice(&checksum.to_be_bytes());
-        })?;
+        };
+        if whole <= stack::mtu_to(&to.ip()) || stack::is_own(&to.ip()) {
+            stack::send(&to.ip(), whole, &mut fill)?;
+        } else {
+            let mut packet = Vec::new();
+            packet.try_reserve_exact(whole).map_err(|_| Errno::ENOBUFS)?;
+            packet.resize(whole, 0);
+            fill(&mut packet);
+            stack::send_cut(&to.ip(), &packet)?;
+        }
         stack::run();
         Ok(length)
     }

@@ -38,6 +38,7 @@ crate::param! {
 
 crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
 crate::register!("network-work": fn(u64) -> u64 = { 20 => work });
+crate::register!("packet-failed": fn(&stack::Failure) = { 6 => failed });
 
 const SECOND: u64 = 1_000_000_000;
 /// How long a connection may take to be made: by a peer, and to a peer (`tcp_syn_retries` of Linux comes to the same).
@@ -132,6 +133,8 @@ struct Remembered {
 
 struct Engine {
     interface: Interface,
+    /// Bytes of its packets at most.
+    mtu: usize,
     /// The address that the interface has now.
     local: Option<IpAddr>,
     random: ChaCha20Rng,
@@ -150,6 +153,7 @@ static ENGINE: KernelCell<Option<Engine>> = KernelCell::new(None);
 struct Wire<'a> {
     packet: Option<&'a [u8]>,
     destination: IpAddr,
+    mtu: usize,
     /// The last packet that was sent, if it is to be remembered.
     last: Option<&'a mut Vec<u8>>,
 }
@@ -211,7 +215,7 @@ impl Device for Wire<'_> {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = stack::mtu();
+        capabilities.max_transmission_unit = self.mtu;
         capabilities
     }
 }
@@ -267,7 +271,8 @@ impl Engine {
         entropy::fill(&mut seed);
         let mut random = ChaCha20Rng::from_seed(seed);
         Self {
-            interface: interface(&mut random),
+            interface: interface(&mut random, stack::mtu()),
+            mtu: stack::mtu(),
             local: None,
             random,
             connections: BTreeMap::new(),
@@ -295,8 +300,7 @@ impl Engine {
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = sockets.add(socket);
         // The generator of sequence numbers is the interface's: a fresh one, that nothing can be told about from others.
-        self.interface = interface(&mut self.random);
-        self.local = None;
+        self.renew(stack::mtu_to(&key.remote));
         let connection = Rc::new(Connection {
             key,
             sockets: RefCell::new(sockets),
@@ -317,6 +321,22 @@ impl Engine {
         Some(connection)
     }
 
+    /// A fresh interface, for packets of at most so many bytes.
+    fn renew(&mut self, mtu: usize) {
+        self.interface = interface(&mut self.random, mtu);
+        self.mtu = mtu;
+        self.local = None;
+    }
+
+    /// Has the interface be that of a connection.
+    fn turn_to(&mut self, key: &Key) {
+        let mtu = stack::mtu_to(&key.remote);
+        if mtu != self.mtu {
+            self.renew(mtu);
+        }
+        self.set_local(key.local);
+    }
+
     fn set_local(&mut self, local: IpAddr) {
         if self.local != Some(local) {
             self.local = Some(local);
@@ -332,7 +352,7 @@ impl Engine {
     fn drive(&mut self, connection: &Rc<Connection>, arrived: Option<(&Packet, &Segment)>) -> Wakes {
         let now = tsc::now();
         let mut wakes = Wakes::default();
-        self.set_local(connection.key.local);
+        self.turn_to(&connection.key);
         let mut sockets = connection.sockets.borrow_mut();
         let socket = sockets.get_mut::<Socket>(connection.handle);
         let before = (socket.state(), socket.recv_queue(), socket.send_queue());
@@ -341,6 +361,7 @@ impl Engine {
         let mut wire = Wire {
             packet: arrived.map(|(packet, _)| packet.whole),
             destination: connection.key.remote,
+            mtu: self.mtu,
             last: ending.then_some(&mut last),
         };
         if arrived.is_some() {
@@ -349,7 +370,7 @@ impl Engine {
         }
         let held = connection.corked.get() && {
             let socket = sockets.get_mut::<Socket>(connection.handle);
-            socket.state() == Phase::Established && socket.send_queue() < stack::mtu()
+            socket.state() == Phase::Established && socket.send_queue() < self.mtu
         };
         // TIME-WAIT ends when the program has read what is there, not by itself.
         let waits =
@@ -511,7 +532,12 @@ impl Engine {
         if packet.unicast {
             // Nobody: smoltcp answers a valid packet with a reset.
             self.set_local(segment.key.local);
-            let mut wire = Wire { packet: Some(packet.whole), destination: segment.key.remote, last: None };
+            let mut wire = Wire {
+                packet: Some(packet.whole),
+                destination: segment.key.remote,
+                mtu: self.mtu,
+                last: None,
+            };
             let mut nobody = SocketSet::new(Vec::new());
             self.interface.poll_ingress_single(instant(tsc::now()), &mut wire, &mut nobody);
         }
@@ -567,10 +593,10 @@ impl Engine {
     }
 }
 
-fn interface(random: &mut ChaCha20Rng) -> Interface {
+fn interface(random: &mut ChaCha20Rng, mtu: usize) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = random.next_u64();
-    let mut wire = Wire { packet: None, destination: IpAddr::from([0, 0, 0, 0]), last: None };
+    let mut wire = Wire { packet: None, destination: IpAddr::from([0, 0, 0, 0]), mtu, last: None };
     Interface::new(config, &mut wire, instant(tsc::now()))
 }
 
@@ -598,6 +624,18 @@ fn reason(before: Phase, reset: bool) -> Option<Errno> {
 fn with(f: impl FnOnce(&mut Engine) -> Wakes) {
     let wakes = f(ENGINE.borrow().get_or_insert_with(Engine::new));
     wakes.tell();
+}
+
+/// A packet of a connection did not arrive. One that is being made ends with it; one that is made sends it again (`tcp(7)`).
+fn failed(failure: &stack::Failure) {
+    if failure.protocol != PROTOCOL {
+        return;
+    }
+    let key = Key::new(failure.source, failure.destination);
+    let connection = ENGINE.borrow().as_ref().and_then(|engine| engine.connections.get(&key)).cloned();
+    if let Some(connection) = connection.filter(|connection| connection.phase() == Phase::SynSent) {
+        connection.give_up(failure.error);
+    }
 }
 
 fn receive(packet: &Packet) -> bool {

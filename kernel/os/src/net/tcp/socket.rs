@@ -295,10 +295,9 @@ impl Protocol for Tcp {
         if self.listener().is_some() {
             return Err(Errno::EISCONN);
         }
-        let mut remote = inet::parse(self.common.family, name)?;
-        if remote.ip().is_unspecified() {
-            // Linux takes it for this machine.
-            remote.set_ip(core::net::IpAddr::from([127, 0, 0, 1]));
+        let remote = inet::reachable(inet::parse(self.common.family, name)?);
+        if remote.is_ipv4() && self.options.only_v6.get() {
+            return Err(Errno::ENETUNREACH);
         }
         if remote.port() == 0 || remote.ip().is_multicast() {
             return Err(Errno::ECONNREFUSED);

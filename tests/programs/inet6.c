@@ -1,0 +1,163 @@
+/* IPv6 and large datagrams. Alone: against itself, the same on Linux. With an address and a port: says a line to whoever listens there. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int failures;
+
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            printf("line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
+            failures++; \
+        } \
+    } while (0)
+#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
+#define NAME(address) (struct sockaddr *)&(address), sizeof(address)
+
+static struct sockaddr_in6 six(const char *text, int port) {
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    CHECK(inet_pton(AF_INET6, text, &address.sin6_addr) == 1);
+    return address;
+}
+
+static int port_of(int fd) {
+    struct sockaddr_in6 address;
+    socklen_t length = sizeof address;
+    CHECK(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+    return ntohs(address.sin6_port);
+}
+
+/* A connection to a listener, from a name; prints how the two see each other. */
+static void meet(int server, struct sockaddr *to, socklen_t length) {
+    char bytes[9], text[INET6_ADDRSTRLEN];
+    struct sockaddr_storage name;
+    socklen_t room = sizeof name;
+    int client = socket(to->sa_family, SOCK_STREAM, 0);
+    CHECK(connect(client, to, length) == 0);
+    int accepted = accept(server, (struct sockaddr *)&name, &room);
+    CHECK(accepted >= 0 && name.ss_family == AF_INET6 && room == sizeof(struct sockaddr_in6));
+    printf("from %s\n", inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&name)->sin6_addr, text, sizeof text));
+    CHECK(write(client, "hello", 5) == 5 && read(accepted, bytes, 9) == 5 && !memcmp(bytes, "hello", 5));
+    CHECK(write(accepted, "you", 3) == 3 && read(client, bytes, 9) == 3);
+    close(client);
+    CHECK(read(accepted, bytes, 9) == 0);
+    close(accepted);
+}
+
+static void streams(void) {
+    int one = 1, server = socket(AF_INET6, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in6 any = six("::", 0), loop = six("::1", 0), mapped = six("::ffff:127.0.0.1", 0);
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(server, NAME(any)) == 0 && listen(server, 5) == 0);
+    int port = port_of(server);
+    loop.sin6_port = mapped.sin6_port = four.sin_port = htons(port);
+    meet(server, NAME(loop));
+    meet(server, NAME(four));
+    meet(server, NAME(mapped));
+    FAILS(bind(other, NAME(four)), EADDRINUSE);
+    close(server);
+
+    server = socket(AF_INET6, SOCK_STREAM, 0);
+    CHECK(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0);
+    CHECK(setsockopt(server, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0);
+    any.sin6_port = htons(port);
+    CHECK(bind(server, NAME(any)) == 0 && listen(server, 5) == 0);
+    meet(server, NAME(loop));
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    FAILS(connect(client, NAME(four)), ECONNREFUSED);
+    close(client);
+    client = socket(AF_INET6, SOCK_STREAM, 0);
+    CHECK(setsockopt(client, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0);
+    FAILS(connect(client, NAME(mapped)), ENETUNREACH);
+    close(client);
+    CHECK(setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0);
+    CHECK(bind(other, NAME(four)) == 0);
+    close(other);
+    close(server);
+    client = socket(AF_INET6, SOCK_STREAM, 0);
+    FAILS(connect(client, NAME(loop)), ECONNREFUSED);
+    close(client);
+    client = socket(AF_INET6, SOCK_STREAM, 0);
+    struct sockaddr_in6 local = six("fe80::1", 9), foreign = six("2001:db8::1", 9), short_name = loop;
+    FAILS(connect(client, NAME(local)), EINVAL);
+    FAILS(connect(client, (struct sockaddr *)&short_name, 20), EINVAL);
+    FAILS(bind(client, NAME(foreign)), EADDRNOTAVAIL);
+    close(client);
+}
+
+static void datagrams(const char *text, int largest) {
+    static char out[65536], in[65536];
+    struct sockaddr_in6 address = six(text, 0), from;
+    socklen_t length = sizeof from;
+    int server = socket(AF_INET6, SOCK_DGRAM, 0), client = socket(AF_INET6, SOCK_DGRAM, 0);
+    CHECK(bind(server, NAME(address)) == 0);
+    address.sin6_port = htons(port_of(server));
+    for (int i = 0; i < largest; i++)
+        out[i] = i * 7 + i / 251;
+    int sizes[] = {0, 1, 1452, 1453, 3000, 20000, largest};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        CHECK(sendto(client, out, sizes[i], 0, NAME(address)) == sizes[i]);
+        CHECK(recvfrom(server, in, sizeof in, 0, (struct sockaddr *)&from, &length) == sizes[i]);
+        CHECK(!memcmp(in, out, sizes[i]) && length == sizeof from && ntohs(from.sin6_port) == port_of(client));
+    }
+    FAILS(sendto(client, out, 65528, 0, NAME(address)), EMSGSIZE);
+    /* Nobody there: whoever is connected is told. */
+    CHECK(connect(client, NAME(address)) == 0);
+    close(server);
+    CHECK(send(client, "x", 1, 0) == 1);
+    struct pollfd told = {client, POLLIN, 0};
+    CHECK(poll(&told, 1, 5000) == 1);
+    FAILS(recv(client, in, 9, 0), ECONNREFUSED);
+    close(client);
+}
+
+/* Says a line over TCP, or a datagram of so many bytes, and reads the same back. */
+static int outside(char **args) {
+    static char out[65536], in[65536];
+    struct addrinfo hints = {.ai_socktype = args[3] ? SOCK_DGRAM : SOCK_STREAM}, *found;
+    int size = args[3] ? atoi(args[3]) : 6, done = 0, count;
+    if (getaddrinfo(args[1], args[2], &hints, &found) != 0)
+        return 10;
+    int fd = socket(found->ai_family, found->ai_socktype, 0);
+    for (int i = 0; i < size; i++)
+        out[i] = 'a' + i % 26;
+    /* An address may take a moment to come. */
+    for (int tries = 0; connect(fd, found->ai_addr, found->ai_addrlen) != 0; tries++) {
+        if (tries == 100 || (errno != ENETUNREACH && errno != EADDRNOTAVAIL)) {
+            perror("connect");
+            return 11;
+        }
+        usleep(100000);
+    }
+    if (write(fd, out, size) != size) {
+        perror("write");
+        return 12;
+    }
+    while (done < size && (count = read(fd, in + done, sizeof in - done)) > 0)
+        done += count;
+    if (done != size || memcmp(in, out, size))
+        return 13;
+    printf("%d bytes back\n", done);
+    return 0;
+}
+
+int main(int argc, char **args) {
+    setbuf(stdout, NULL);
+    if (argc > 2)
+        return outside(args);
+    streams();
+    datagrams("::1", 65527);
+    datagrams("::ffff:127.0.0.1", 65507);
+    printf("%d failures\n", failures);
+    return failures != 0;
+}
