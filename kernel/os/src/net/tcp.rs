@@ -9,4 +9,5 @@
 
 mod buffer;
 mod engine;
+mod requests;
 mod socket;

@@ -29,7 +29,12 @@ impl Buffer {
         while size > LEAST && size * 512 > available * PAGE as usize {
             size /= 2;
         }
-        let pages = size.max(LEAST).div_ceil(PAGE as usize);
+        Self::of(size.max(LEAST).div_ceil(PAGE as usize))
+    }
+
+    /// A buffer of exactly so many pages.
+    pub fn of(pages: usize) -> Option<Self> {
+        let (available, _) = frames::counts();
         let spare = {
             let mut spares = SPARES.borrow();
             let at = spares.iter().position(|spare| spare.1 == pages);
@@ -42,6 +47,10 @@ impl Buffer {
             return None;
         }
         Some(Self { base: frames::allocate_run(pages)?, pages })
+    }
+
+    pub fn pages(&self) -> usize {
+        self.pages
     }
 
     /// The memory.

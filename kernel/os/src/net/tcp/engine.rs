@@ -1,6 +1,7 @@
 //! Connections and listeners, and the packets and timers that move them.
 
 use super::buffer::Buffer;
+use super::requests::Requests;
 use crate::abi::entropy;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
@@ -19,7 +20,7 @@ use core::net::{IpAddr, SocketAddr};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State as Phase};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr, IpListenEndpoint};
@@ -33,7 +34,7 @@ crate::param! {
     static SEND_BUFFER: u64 = "send-buffer"
 }
 crate::param! {
-    static HALF_OPEN: u64 = "half-open"
+    pub static HALF_OPEN: u64 = "half-open"
 }
 
 crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
@@ -42,9 +43,11 @@ crate::register!("packet-failed": fn(&stack::Failure) = { 6 => failed });
 
 const SECOND: u64 = 1_000_000_000;
 /// How long a connection may take to be made: by a peer, and to a peer (`tcp_syn_retries` of Linux comes to the same).
-const ACCEPT_TIME: u64 = 60 * SECOND;
+pub const ACCEPT_TIME: u64 = 60 * SECOND;
 /// How long a connection that is being made is safe from newer ones.
-const HALF_OPEN_TIME: u64 = 2 * SECOND;
+pub const HALF_OPEN_TIME: u64 = 2 * SECOND;
+/// Connections of a listener that have buffers while they are being made; more are only noted.
+const DIRECT: usize = 32;
 const CONNECT_TIME: u64 = 127 * SECOND;
 /// How long a closed connection may take to end (`tcp_fin_timeout`).
 const CLOSE_TIME: u64 = 60 * SECOND;
@@ -120,7 +123,7 @@ pub struct Listener {
     /// Connections that are being made, the oldest first.
     half_open: RefCell<VecDeque<Rc<Connection>>>,
     /// Connections that are made.
-    ready: RefCell<VecDeque<Rc<Connection>>>,
+    pub ready: RefCell<VecDeque<Rc<Connection>>>,
     /// Sizes of new connections' buffers.
     pub sizes: Cell<(usize, usize)>,
 }
@@ -131,14 +134,15 @@ struct Remembered {
     reply: Vec<u8>,
 }
 
-struct Engine {
-    interface: Interface,
+pub struct Engine {
+    pub interface: Interface,
     /// Bytes of its packets at most.
     mtu: usize,
     /// The address that the interface has now.
     local: Option<IpAddr>,
-    random: ChaCha20Rng,
-    connections: BTreeMap<Key, Rc<Connection>>,
+    pub random: ChaCha20Rng,
+    pub connections: BTreeMap<Key, Rc<Connection>>,
+    pub requests: Requests,
     listeners: Vec<Rc<Listener>>,
     timers: BTreeSet<(u64, Key)>,
     remembered: BTreeMap<Key, Remembered>,
@@ -150,15 +154,17 @@ struct Engine {
 static ENGINE: KernelCell<Option<Engine>> = KernelCell::new(None);
 
 /// The interface's side of the link: one packet in, any number out, all to one peer.
-struct Wire<'a> {
+pub struct Wire<'a> {
     packet: Option<&'a [u8]>,
     destination: IpAddr,
     mtu: usize,
     /// The last packet that was sent, if it is to be remembered.
     last: Option<&'a mut Vec<u8>>,
+    /// What is sent is lost: it was sent before.
+    pub muted: bool,
 }
 
-struct Arrived<'a>(&'a [u8]);
+pub struct Arrived<'a>(&'a [u8]);
 
 impl RxToken for Arrived<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
@@ -166,18 +172,23 @@ impl RxToken for Arrived<'_> {
     }
 }
 
-struct Leaving<'a> {
+pub struct Leaving<'a> {
     destination: IpAddr,
     last: Option<&'a mut Vec<u8>>,
+    muted: bool,
 }
 
 impl TxToken for Leaving<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
+        if self.muted {
+            return f(&mut vec![0; length]);
+        }
         let (mut f, mut result, mut last) = (Some(f), None, self.last);
         // What cannot be sent is lost, as on any way; the state machine sends it again.
         let _ = stack::send(&self.destination, length, &mut |packet| {
             if let Some(f) = f.take() {
                 result = Some(f(packet));
+                seal(packet);
             }
             if let Some(last) = last.as_mut().filter(|_| packet.len() <= BARE) {
                 last.clear();
@@ -192,6 +203,26 @@ impl TxToken for Leaving<'_> {
     }
 }
 
+/// Sets the checksums of a packet.
+fn seal(packet: &mut [u8]) {
+    const CHECKSUM: usize = 16;
+    let at = match packet[0] >> 4 {
+        4 => {
+            let length = usize::from(packet[0] & 0xf) * 4;
+            let checksum = !stack::sum(&[&packet[..length]]);
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+            length
+        }
+        _ => 40,
+    };
+    let (header, segment) = packet.split_at_mut(at);
+    // The addresses lie together, at the end of either header.
+    let addresses = if at == 40 && header[0] >> 4 == 6 { &header[8..40] } else { &header[12..20] };
+    let length = (segment.len() as u32).to_be_bytes();
+    let checksum = !stack::sum(&[addresses, &length, &[0, PROTOCOL], segment]);
+    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+}
+
 impl Device for Wire<'_> {
     type RxToken<'b>
         = Arrived<'b>
@@ -204,37 +235,46 @@ impl Device for Wire<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Leaving<'_>)> {
         let packet = self.packet.take()?;
-        Some((Arrived(packet), Leaving { destination: self.destination, last: self.last.as_deref_mut() }))
+        let (destination, muted) = (self.destination, self.muted);
+        Some((Arrived(packet), Leaving { destination, last: self.last.as_deref_mut(), muted }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Leaving<'_>> {
-        let leaving = Leaving { destination: self.destination, last: self.last.as_deref_mut() };
-        stack::can_send().then_some(leaving)
+        let (destination, muted) = (self.destination, self.muted);
+        let leaving = Leaving { destination, last: self.last.as_deref_mut(), muted };
+        (muted || stack::can_send()).then_some(leaving)
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu;
+        // Of what arrives both were checked; what leaves gets both from `seal`.
+        capabilities.checksum.ipv4 = Checksum::None;
+        capabilities.checksum.tcp = Checksum::None;
         capabilities
     }
 }
 
-fn instant(now: u64) -> Instant {
+pub fn instant(now: u64) -> Instant {
     Instant::from_micros((now / 1000) as i64)
 }
 
 /// What a packet's header says.
-struct Segment {
-    key: Key,
-    syn: bool,
+pub struct Segment {
+    pub key: Key,
+    pub syn: bool,
     ack: bool,
-    reset: bool,
+    pub reset: bool,
     fin: bool,
 }
 
 fn parse(packet: &Packet) -> Option<Segment> {
     let header = packet.payload.first_chunk::<20>()?;
+    let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
+    if stack::sum(&[&pseudo.to_be_bytes(), packet.payload]) != 0xffff {
+        return None;
+    }
     let flags = header[13];
     Some(Segment {
         key: Key {
@@ -252,7 +292,7 @@ fn parse(packet: &Packet) -> Option<Segment> {
 
 /// Queues to wake when no borrow is held any more.
 #[derive(Default)]
-struct Wakes {
+pub struct Wakes {
     connection: Option<Rc<Queue>>,
     listener: Option<Rc<Queue>>,
 }
@@ -271,11 +311,12 @@ impl Engine {
         entropy::fill(&mut seed);
         let mut random = ChaCha20Rng::from_seed(seed);
         Self {
-            interface: interface(&mut random, stack::mtu()),
+            interface: interface(random.next_u64(), stack::mtu()),
             mtu: stack::mtu(),
             local: None,
             random,
             connections: BTreeMap::new(),
+            requests: Requests::EMPTY,
             listeners: Vec::new(),
             timers: BTreeSet::new(),
             remembered: BTreeMap::new(),
@@ -293,15 +334,30 @@ impl Engine {
         doom: u64,
     ) -> Option<Rc<Connection>> {
         let buffers = [Buffer::new(sizes.0)?, Buffer::new(sizes.1)?];
+        let seed = self.random.next_u64();
+        let connection = self.make(key, queue, buffers, doom, seed);
+        self.connections.insert(key, connection.clone());
+        Some(connection)
+    }
+
+    /// Makes a connection in no state, and an interface for it whose sequence numbers come from `seed`: a generator for each, so that
+    /// nothing can be told about one from others.
+    pub fn make(
+        &mut self,
+        key: Key,
+        queue: Rc<Queue>,
+        buffers: [Buffer; 2],
+        doom: u64,
+        seed: u64,
+    ) -> Rc<Connection> {
         // SAFETY: called once for each, and the sockets are dropped before the buffers.
         let [receive, send] = buffers.each_ref().map(|buffer| unsafe { buffer.memory() });
         let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
         socket.set_congestion_control(CongestionControl::Reno);
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = sockets.add(socket);
-        // The generator of sequence numbers is the interface's: a fresh one, that nothing can be told about from others.
-        self.renew(stack::mtu_to(&key.remote));
-        let connection = Rc::new(Connection {
+        self.renew(stack::mtu_to(&key.remote), seed);
+        Rc::new(Connection {
             key,
             sockets: RefCell::new(sockets),
             handle,
@@ -316,25 +372,29 @@ impl Engine {
             doom: Cell::new(doom),
             heard: Cell::new(0),
             refused: Cell::new(false),
-        });
-        self.connections.insert(key, connection.clone());
-        Some(connection)
+        })
     }
 
     /// A fresh interface, for packets of at most so many bytes.
-    fn renew(&mut self, mtu: usize) {
-        self.interface = interface(&mut self.random, mtu);
+    fn renew(&mut self, mtu: usize, seed: u64) {
+        self.interface = interface(seed, mtu);
         self.mtu = mtu;
         self.local = None;
     }
 
     /// Has the interface be that of a connection.
-    fn turn_to(&mut self, key: &Key) {
+    pub fn turn_to(&mut self, key: &Key) {
         let mtu = stack::mtu_to(&key.remote);
         if mtu != self.mtu {
-            self.renew(mtu);
+            let seed = self.random.next_u64();
+            self.renew(mtu, seed);
         }
         self.set_local(key.local);
+    }
+
+    /// The link to a connection's peer, with a packet from it.
+    pub fn wire<'a>(&self, key: &Key, packet: Option<&'a [u8]>, last: Option<&'a mut Vec<u8>>) -> Wire<'a> {
+        Wire { packet, destination: key.remote, mtu: self.mtu, last, muted: false }
     }
 
     fn set_local(&mut self, local: IpAddr) {
@@ -349,7 +409,7 @@ impl Engine {
     }
 
     /// Feeds a packet to a connection, if there is one, sends what it wants to send, and sees what became of it.
-    fn drive(&mut self, connection: &Rc<Connection>, arrived: Option<(&Packet, &Segment)>) -> Wakes {
+    pub fn drive(&mut self, connection: &Rc<Connection>, arrived: Option<(&Packet, &Segment)>) -> Wakes {
         let now = tsc::now();
         let mut wakes = Wakes::default();
         self.turn_to(&connection.key);
@@ -358,12 +418,8 @@ impl Engine {
         let before = (socket.state(), socket.recv_queue(), socket.send_queue());
         let ending = matches!(before.0, Phase::FinWait1 | Phase::FinWait2 | Phase::Closing | Phase::TimeWait);
         let mut last = Vec::new();
-        let mut wire = Wire {
-            packet: arrived.map(|(packet, _)| packet.whole),
-            destination: connection.key.remote,
-            mtu: self.mtu,
-            last: ending.then_some(&mut last),
-        };
+        let packet = arrived.map(|(packet, _)| packet.whole);
+        let mut wire = self.wire(&connection.key, packet, ending.then_some(&mut last));
         if arrived.is_some() {
             connection.heard.set(now);
             self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
@@ -376,7 +432,11 @@ impl Engine {
         let waits =
             sockets.get_mut::<Socket>(connection.handle).state() == Phase::TimeWait && arrived.is_none();
         if !held && !waits {
-            while self.interface.poll_egress(instant(now), &mut wire, &mut sockets) != PollResult::None {}
+            // Looking whether there is something to send costs less than trying to.
+            while self.interface.poll_at(instant(now), &sockets).is_some_and(|at| at <= instant(now))
+                && self.interface.poll_egress(instant(now), &mut wire, &mut sockets) != PollResult::None
+            {
+            }
         }
         let socket = sockets.get_mut::<Socket>(connection.handle);
         if connection.orphan.get() && socket.recv_queue() > 0 && !connection.refused.replace(true) {
@@ -443,12 +503,13 @@ impl Engine {
                 self.timers.remove(&(scheduled, connection.key));
             }
             self.timers.insert((deadline, connection.key));
+            stack::at(deadline);
             connection.scheduled.set(deadline);
         }
     }
 
     /// Takes a connection out of the tables.
-    fn remove(&mut self, connection: &Rc<Connection>) {
+    pub fn remove(&mut self, connection: &Rc<Connection>) {
         let scheduled = connection.scheduled.replace(NEVER);
         if scheduled != NEVER {
             self.timers.remove(&(scheduled, connection.key));
@@ -521,6 +582,12 @@ impl Engine {
         if self.recall(segment) {
             return Wakes::default();
         }
+        if !segment.syn
+            && segment.ack | segment.reset
+            && let Some(wakes) = self.go_on(packet, segment)
+        {
+            return wakes;
+        }
         if segment.syn
             && !segment.ack
             && !segment.reset
@@ -532,12 +599,7 @@ impl Engine {
         if packet.unicast {
             // Nobody: smoltcp answers a valid packet with a reset.
             self.set_local(segment.key.local);
-            let mut wire = Wire {
-                packet: Some(packet.whole),
-                destination: segment.key.remote,
-                mtu: self.mtu,
-                last: None,
-            };
+            let mut wire = self.wire(&segment.key, Some(packet.whole), None);
             let mut nobody = SocketSet::new(Vec::new());
             self.interface.poll_ingress_single(instant(tsc::now()), &mut wire, &mut nobody);
         }
@@ -550,40 +612,22 @@ impl Engine {
         if listener.ready.borrow().len() > listener.backlog.get() {
             return Wakes::default();
         }
-        let now = tsc::now();
-        let most = listener.backlog.get().max(HALF_OPEN.get() as usize);
-        let oldest = {
-            let mut half_open = listener.half_open.borrow_mut();
-            let full = half_open.len() >= most;
-            // In a burst the new one has to ask again; in a flood the oldest has had its time.
-            let stale = |oldest: &&Rc<Connection>| oldest.doom.get() < now + ACCEPT_TIME - HALF_OPEN_TIME;
-            match half_open.front().filter(|_| full).map(|oldest| stale(&oldest)) {
-                None => None,
-                Some(true) => half_open.pop_front(),
-                Some(false) => return Wakes::default(),
-            }
-        };
-        if let Some(oldest) = oldest {
-            self.remove(&oldest);
+        if listener.half_open.borrow().len() >= DIRECT {
+            self.note(listener, packet, segment.key);
+            return Wakes::default();
         }
+        let now = tsc::now();
         let doom = now + ACCEPT_TIME;
         let Some(connection) =
             self.connection(segment.key, Rc::new(Queue::new()), listener.sizes.get(), doom)
         else {
             return Wakes::default();
         };
-        let endpoint =
-            IpListenEndpoint { addr: Some(segment.key.local.into()), port: segment.key.local_port };
-        let listens = {
-            let mut sockets = connection.sockets.borrow_mut();
-            sockets.get_mut::<Socket>(connection.handle).listen(endpoint).is_ok()
-        };
-        if !listens {
+        if !connection.listen() {
             self.remove(&connection);
             return Wakes::default();
         }
-        *connection.listener.borrow_mut() = Rc::downgrade(listener);
-        listener.half_open.borrow_mut().push_back(connection.clone());
+        connection.made_for(listener);
         let wakes = self.drive(&connection, Some((packet, segment)));
         // A packet that was not valid made nothing of it.
         if connection.phase() == Phase::Listen {
@@ -593,10 +637,11 @@ impl Engine {
     }
 }
 
-fn interface(random: &mut ChaCha20Rng, mtu: usize) -> Interface {
+fn interface(seed: u64, mtu: usize) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
-    config.random_seed = random.next_u64();
-    let mut wire = Wire { packet: None, destination: IpAddr::from([0, 0, 0, 0]), mtu, last: None };
+    config.random_seed = seed;
+    let destination = IpAddr::from([0, 0, 0, 0]);
+    let mut wire = Wire { packet: None, destination, mtu, last: None, muted: true };
     Interface::new(config, &mut wire, instant(tsc::now()))
 }
 
@@ -675,6 +720,23 @@ impl Connection {
     /// Looks at, or changes, the state machine.
     pub fn with<R>(&self, f: impl FnOnce(&mut Socket<'static>) -> R) -> R {
         f(self.sockets.borrow_mut().get_mut::<Socket>(self.handle))
+    }
+
+    /// Looks at, or changes, the state machine in the set that it is alone in.
+    pub fn with_sockets<R>(&self, f: impl FnOnce(&mut SocketSet<'static>) -> R) -> R {
+        f(&mut self.sockets.borrow_mut())
+    }
+
+    /// Waits for its peer's request. False: it cannot.
+    pub fn listen(&self) -> bool {
+        let endpoint = IpListenEndpoint { addr: Some(self.key.local.into()), port: self.key.local_port };
+        self.with(|socket| socket.listen(endpoint).is_ok())
+    }
+
+    /// A listener's peer is to have it when it is made.
+    pub fn made_for(self: &Rc<Self>, listener: &Rc<Listener>) {
+        *self.listener.borrow_mut() = Rc::downgrade(listener);
+        listener.half_open.borrow_mut().push_back(self.clone());
     }
 
     pub fn phase(&self) -> Phase {

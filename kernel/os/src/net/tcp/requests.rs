@@ -1,0 +1,149 @@
+//! Requests for connections in a flood: what came and what was answered, without buffers.
+//!
+//! The first few connections that are being made to a listener have all they need at once. Beyond those a request costs its own packet
+//! and a number: the state machine is made for the answer and forgotten, and made once more, from the same number and the same packet,
+//! when the peer goes on. So a flood of requests that nobody means takes no memory from the program.
+
+use super::buffer::Buffer;
+use super::engine::{
+    ACCEPT_TIME, Connection, Engine, HALF_OPEN, HALF_OPEN_TIME, Key, Listener, Segment, Wakes, instant,
+};
+use crate::driver::tsc;
+use crate::net::stack::Packet;
+use crate::sched::wait::Queue;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use rand_chacha::rand_core::Rng;
+use smoltcp::socket::tcp::State as Phase;
+
+/// The longest packet that asks for a connection: two full headers.
+const LONGEST: usize = 120;
+
+/// What is known of a peer that asked.
+struct Request {
+    listener: Weak<Listener>,
+    /// What the sequence numbers of the answer came from.
+    seed: u64,
+    /// Pages of the buffers that the answer spoke of.
+    pages: [usize; 2],
+    /// What the peer sent.
+    packet: Vec<u8>,
+    until: u64,
+}
+
+pub struct Requests {
+    known: BTreeMap<Key, Request>,
+    /// By age.
+    order: VecDeque<(u64, Key)>,
+}
+
+impl Requests {
+    pub const EMPTY: Self = Self { known: BTreeMap::new(), order: VecDeque::new() };
+
+    /// Forgets what is too old.
+    fn expire(&mut self, now: u64) {
+        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((until, key)) = self.order.pop_front() else { return };
+        // The same addresses may have asked anew.
+        if self.known.get(&key).is_some_and(|request| request.until == until) {
+            self.known.remove(&key);
+        }
+    }
+
+    /// Makes room for one more. False: there is none, for now.
+    fn make_room(&mut self, most: usize, now: u64) -> bool {
+        self.expire(now);
+        if self.order.len() < most {
+            return true;
+        }
+        // In a burst the new one has to ask again; in a flood the oldest has had its time.
+        let is_stale = |(until, _): &(u64, Key)| *until < now + ACCEPT_TIME - HALF_OPEN_TIME;
+        let stale = self.order.front().is_some_and(is_stale);
+        if stale {
+            self.forget_oldest();
+        }
+        stale
+    }
+}
+
+impl Engine {
+    /// Answers a request and keeps no more than is needed to know the peer when it goes on.
+    pub fn note(&mut self, listener: &Rc<Listener>, packet: &Packet, key: Key) {
+        let now = tsc::now();
+        let most = listener.backlog.get().max(HALF_OPEN.get() as usize);
+        let asked_before = self.requests.known.get(&key).filter(|request| {
+            let number = |whole: &[u8]| whole[whole.len() - packet.payload.len()..][4..8].to_vec();
+            request.packet.len() == packet.whole.len() && number(&request.packet) == number(packet.whole)
+        });
+        let asked_before = asked_before.map(|request| (request.seed, request.until));
+        let (seed, until) = match asked_before {
+            Some(before) => before,
+            None if packet.whole.len() > LONGEST || !self.requests.make_room(most, now) => return,
+            None => (self.random.next_u64(), now + ACCEPT_TIME),
+        };
+        let sizes = listener.sizes.get();
+        let (Some(receive), Some(send)) = (Buffer::new(sizes.0), Buffer::new(sizes.1)) else { return };
+        let pages = [receive.pages(), send.pages()];
+        let connection = self.make(key, Rc::new(Queue::new()), [receive, send], until, seed);
+        if !self.replay(&connection, packet.whole, false) || connection.phase() != Phase::SynReceived {
+            return;
+        }
+        let packet = packet.whole.to_vec();
+        let listener = Rc::downgrade(listener);
+        self.requests.known.insert(key, Request { listener, seed, pages, packet, until });
+        if asked_before.is_none() {
+            self.requests.order.push_back((until, key));
+        }
+    }
+
+    /// Has a fresh connection listen and take a request. `muted`: the answer was sent before.
+    fn replay(&mut self, connection: &Rc<Connection>, packet: &[u8], muted: bool) -> bool {
+        if !connection.listen() {
+            return false;
+        }
+        self.turn_to(&connection.key);
+        connection.with_sockets(|sockets| {
+            let mut wire = self.wire(&connection.key, Some(packet), None);
+            wire.muted = muted;
+            let now = instant(tsc::now());
+            self.interface.poll_ingress_single(now, &mut wire, sockets);
+            self.interface.poll_egress(now, &mut wire, sockets);
+        });
+        true
+    }
+
+    /// A packet from a peer whose request was noted. `None`: there was no such request.
+    pub fn go_on(&mut self, packet: &Packet, segment: &Segment) -> Option<Wakes> {
+        let request = self.requests.known.remove(&segment.key)?;
+        let listener = request.listener.upgrade()?;
+        if segment.reset || segment.syn {
+            return Some(Wakes::default());
+        }
+        let full = listener.ready.borrow().len() > listener.backlog.get();
+        let buffers =
+            if full { None } else { Buffer::of(request.pages[0]).zip(Buffer::of(request.pages[1])) };
+        let Some((receive, send)) = buffers else {
+            // Later, perhaps: the peer sends it again.
+            self.requests.known.insert(segment.key, request);
+            return Some(Wakes::default());
+        };
+        let doom = tsc::now() + ACCEPT_TIME;
+        let connection = self.make(segment.key, Rc::new(Queue::new()), [receive, send], doom, request.seed);
+        self.replay(&connection, &request.packet, true);
+        connection.made_for(&listener);
+        self.connections.insert(segment.key, connection.clone());
+        let wakes = self.drive(&connection, Some((packet, segment)));
+        if connection.phase() == Phase::SynReceived {
+            // Not what was waited for.
+            self.remove(&connection);
+            self.requests.known.insert(segment.key, request);
+        }
+        Some(wakes)
+    }
+}
