@@ -1,6 +1,6 @@
 //! The other end of a machine's network card: frames as they are, and a peer with a TCP/IP stack of its own.
 
-use crate::{PATIENCE, Scratch, Server};
+use crate::{PATIENCE, Run, Scratch, Server};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::{icmp, tcp, udp};
@@ -34,16 +34,40 @@ pub struct Wire {
     stream: UnixStream,
     arriving: Receiver<Vec<u8>>,
     waiting: VecDeque<Vec<u8>>,
+    /// The machine has ended.
+    gone: bool,
+}
+
+/// A place for a card to connect to, and the words that have it do so.
+fn listen(scratch: &Scratch) -> (UnixListener, [String; 2]) {
+    let path = scratch.path().join("wire");
+    let listener = UnixListener::bind(&path).expect("a socket in the scratch folder");
+    (listener, ["--net".to_owned(), format!("socket:{}", path.display())])
 }
 
 /// Boots a machine whose card is at the other end of a wire, and waits for what its program says first.
 pub fn boot(scratch: &Scratch, ready: &str, args: &[&str]) -> (Server, Wire) {
-    let path = scratch.path().join("wire");
-    let listener = UnixListener::bind(&path).expect("a socket in the scratch folder");
-    let net = format!("socket:{}", path.display());
+    let (listener, [net, socket]) = listen(scratch);
     let accepting = std::thread::spawn(move || listener.accept().expect("qemu connects").0);
-    let server = Server::boot(scratch, ready, &[&["--net", &net], args].concat());
-    let stream = accepting.join().expect("no panic");
+    let server = Server::boot(scratch, ready, &[&[net.as_str(), &socket], args].concat());
+    (server, Wire::new(accepting.join().expect("no panic")))
+}
+
+/// Runs a program to its end while `serve` looks after the wire, again and again.
+pub fn around(scratch: &Scratch, args: &[&str], mut serve: impl FnMut(&mut Wire)) -> Run {
+    let (listener, [net, socket]) = listen(scratch);
+    std::thread::scope(|scope| {
+        let running =
+            scope.spawn(|| scratch.run(&[&["run", "app.toml", net.as_str(), &socket, "--"], args].concat()));
+        let mut wire = Wire::new(listener.accept().expect("qemu connects").0);
+        while !running.is_finished() {
+            serve(&mut wire);
+        }
+        running.join().expect("no panic")
+    })
+}
+
+fn arriving(stream: &UnixStream) -> Receiver<Vec<u8>> {
     let mut reader = stream.try_clone().expect("a second handle");
     let (sender, arriving) = channel();
     std::thread::spawn(move || {
@@ -55,14 +79,18 @@ pub fn boot(scratch: &Scratch, ready: &str, args: &[&str]) -> (Server, Wire) {
             }
         }
     });
-    (server, Wire { stream, arriving, waiting: VecDeque::new() })
+    arriving
 }
 
 impl Wire {
+    fn new(stream: UnixStream) -> Self {
+        Self { arriving: arriving(&stream), stream, waiting: VecDeque::new(), gone: false }
+    }
+
     /// Sends a frame.
     pub fn send(&mut self, frame: &[u8]) {
         let whole = [&(frame.len() as u32).to_be_bytes(), frame].concat();
-        self.stream.write_all(&whole).expect("the machine is there");
+        self.gone |= self.stream.write_all(&whole).is_err();
     }
 
     /// Waits for a frame for at most so long. False: none came.
@@ -71,7 +99,10 @@ impl Wire {
             match self.arriving.recv_timeout(time) {
                 Ok(frame) => self.waiting.push_back(frame),
                 Err(RecvTimeoutError::Timeout) => return false,
-                Err(RecvTimeoutError::Disconnected) => panic!("the machine is gone"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.gone = true;
+                    return false;
+                }
             }
         }
         true
@@ -80,7 +111,7 @@ impl Wire {
     /// The first frame that `f` says something of; those before it are dropped.
     pub fn find<R>(&mut self, what: &str, mut f: impl FnMut(&[u8]) -> Option<R>) -> R {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < PATIENCE && !self.gone {
             self.wait(Duration::from_millis(100));
             while let Some(frame) = self.waiting.pop_front() {
                 if let Some(found) = f(&frame) {
@@ -115,7 +146,8 @@ impl TxToken for Goes<'_> {
         let mut whole = (length as u32).to_be_bytes().to_vec();
         whole.resize(4 + length, 0);
         let result = f(&mut whole[4..]);
-        self.0.write_all(&whole).expect("the machine is there");
+        // Should the machine be gone, whoever waits for an answer says so.
+        let _ = self.0.write_all(&whole);
         result
     }
 }
@@ -173,7 +205,7 @@ impl<'a> Peer<'a> {
     /// Goes on until `f` says something.
     fn until<R>(&mut self, what: &str, mut f: impl FnMut(&mut SocketSet, &mut Interface) -> Option<R>) -> R {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < PATIENCE && !self.wire.gone {
             self.interface.poll(now(), self.wire, &mut self.sockets);
             if let Some(result) = f(&mut self.sockets, &mut self.interface) {
                 self.interface.poll(now(), self.wire, &mut self.sockets);
@@ -273,6 +305,28 @@ impl<'a> Peer<'a> {
         });
         self.done(handle);
         got
+    }
+
+    /// Answers datagrams to a port, until none has come for a moment.
+    pub fn serve_udp(&mut self, port: u16, mut answer: impl FnMut(&[u8]) -> Option<Vec<u8>>) {
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 65535]);
+        let mut socket = udp::Socket::new(buffer(), buffer());
+        socket.bind(IpListenEndpoint::from(port)).expect("a port");
+        let handle = self.sockets.add(socket);
+        let mut heard = Instant::now();
+        while heard.elapsed() < Duration::from_millis(200) && !self.wire.gone {
+            self.interface.poll(now(), self.wire, &mut self.sockets);
+            let socket = self.sockets.get_mut::<udp::Socket>(handle);
+            while let Ok((bytes, from)) = socket.recv().map(|(bytes, from)| (bytes.to_vec(), from.endpoint)) {
+                heard = Instant::now();
+                if let Some(bytes) = answer(&bytes) {
+                    socket.send_slice(&bytes, from).expect("room for a datagram");
+                }
+            }
+            self.interface.poll(now(), self.wire, &mut self.sockets);
+            self.wire.wait(Duration::from_millis(20));
+        }
+        self.done(handle);
     }
 
     /// Sends a datagram, again until there is an answer, which is returned.

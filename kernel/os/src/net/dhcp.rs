@@ -13,6 +13,11 @@ use core::net::{IpAddr, Ipv4Addr};
 crate::register!("ip-protocol": fn(&Packet) -> bool = { 17 => receive });
 crate::register!("network-work": fn(u64) -> u64 = { 40 => work });
 
+crate::register!("configuring": fn() -> bool = { 10 => is_configuring });
+
+// Told of name servers that the network has, and for how many seconds.
+crate::hook!(fn name_servers() -> "name-server": fn(&IpAddr, u32));
+
 const ETHERNET_TYPE: u16 = 0x0800;
 const UDP: u8 = 17;
 const SERVER_PORT: u16 = 67;
@@ -27,6 +32,7 @@ const COOKIE: [u8; 4] = [99, 130, 83, 99];
 /// Options (RFC 2132).
 const MASK: u8 = 1;
 const ROUTER: u8 = 3;
+const NAME_SERVERS: u8 = 6;
 const WANTED: u8 = 50;
 const LEASE: u8 = 51;
 const KIND: u8 = 53;
@@ -90,7 +96,7 @@ fn send(kind: u8, number: u32, wanted: Option<(Ipv4Addr, Ipv4Addr)>) {
             end += 2 + value.len();
         };
         option(KIND, &[kind]);
-        option(ASKED, &[MASK, ROUTER, LEASE]);
+        option(ASKED, &[MASK, ROUTER, NAME_SERVERS, LEASE]);
         if let Some((address, server)) = wanted {
             option(WANTED, &address.octets());
             option(SERVER, &server.octets());
@@ -124,6 +130,12 @@ fn address(value: Option<&[u8]>) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(*value?.first_chunk::<4>()?))
 }
 
+/// Whether an answer may still come: nobody who is not there within the first tries is waited for.
+fn is_configuring() -> bool {
+    let state = STATE.borrow();
+    ethernet::mac().is_some() && !matches!(state.phase, Phase::Bound(..)) && state.tries < 4
+}
+
 fn receive(packet: &Packet) -> bool {
     let Some((header, message)) = packet.payload.split_first_chunk::<8>() else { return false };
     let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -147,6 +159,8 @@ fn receive(packet: &Packet) -> bool {
     if !ours {
         return true;
     }
+    // Whatever the answer is, there is something to do then.
+    stack::at(0);
     let options = &message[OPTIONS..];
     let offered = Ipv4Addr::new(message[16], message[17], message[18], message[19]);
     let kind = option(options, KIND).and_then(|value| value.first().copied());
@@ -166,6 +180,11 @@ fn receive(packet: &Packet) -> bool {
             let mask = address(option(options, MASK)).unwrap_or(Ipv4Addr::new(255, 255, 255, 0));
             let gateway = address(option(options, ROUTER)).unwrap_or(Ipv4Addr::UNSPECIFIED);
             ipv4::configure(offered, mask.to_bits().leading_ones(), gateway);
+            for server in option(options, NAME_SERVERS).unwrap_or_default().chunks_exact(4) {
+                for entry in name_servers() {
+                    (entry.item)(&IpAddr::from([server[0], server[1], server[2], server[3]]), u32::MAX);
+                }
+            }
             let lease = option(options, LEASE).and_then(|value| value.first_chunk::<4>());
             let seconds = lease.map_or(86_400, |value| u64::from(u32::from_be_bytes(*value))).max(60);
             let now = crate::driver::tsc::now();

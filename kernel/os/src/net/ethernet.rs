@@ -5,6 +5,7 @@ use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::list;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -37,6 +38,7 @@ crate::hook!(fn resolvers() -> "resolve": fn(&IpAddr));
 
 crate::register!("link": fn(&IpAddr, u16, usize, Fill) -> Result<()> = { 10 => output });
 crate::register!("link-ready": fn() -> bool = { 10 => can_send });
+crate::register!("hardware-address": fn() -> Option<Mac> = { 10 => mac });
 crate::register!("link-flush": fn() = { 10 => flush });
 crate::register!("network-work": fn(u64) -> u64 = { 30 => work });
 
@@ -60,22 +62,23 @@ struct Neighbour {
 }
 
 struct State {
-    device: Option<Rc<dyn Device>>,
     neighbours: BTreeMap<IpAddr, Neighbour>,
 }
 
-static STATE: KernelCell<State> = KernelCell::new(State { device: None, neighbours: BTreeMap::new() });
+static STATE: KernelCell<State> = KernelCell::new(State { neighbours: BTreeMap::new() });
+static DEVICE: KernelCell<Option<&'static Rc<dyn Device>>> = KernelCell::new(None);
 
-fn device() -> Option<Rc<dyn Device>> {
-    STATE.borrow().device.clone()
+fn device() -> Option<&'static Rc<dyn Device>> {
+    *DEVICE.borrow()
 }
 
 /// A card is there. The first one is used.
 pub fn attach(device: Rc<dyn Device>) {
-    let mut state = STATE.borrow();
-    if state.device.is_none() {
+    let mut first = DEVICE.borrow();
+    if first.is_none() {
         stack::linked(device.mtu());
-        state.device = Some(device);
+        // For as long as the machine runs.
+        *first = Some(Box::leak(Box::new(device)));
     }
 }
 
@@ -211,6 +214,7 @@ fn output(hop: &IpAddr, kind: u16, length: usize, fill: Fill) -> Result<()> {
             {
                 // Without memory it is lost, as on a busy wire.
                 let _ = list::push(&mut neighbour.pending, (kind, packet));
+                stack::at(neighbour.asked + ASK_EVERY);
             }
             if must_ask {
                 ask(hop);

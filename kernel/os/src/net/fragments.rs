@@ -111,7 +111,10 @@ fn receive(
 ) -> Option<Vec<u8>> {
     // All but the last are of a multiple of eight bytes, and none is empty.
     let largest = if key[0] == 4 { LARGEST_4 } else { LARGEST_6 };
-    if bytes.is_empty() || more && !bytes.len().is_multiple_of(8) || head.len() + offset + bytes.len() > largest {
+    if bytes.is_empty()
+        || more && !bytes.len().is_multiple_of(8)
+        || head.len() + offset + bytes.len() > largest
+    {
         return None;
     }
     let mut packets = PACKETS.borrow();
@@ -122,6 +125,7 @@ fn receive(
             make_room(&mut packets, bytes.len() + 5 * OVERHEAD);
             packets.try_reserve(1).ok()?;
             let until = tsc::now() + PATIENCE;
+            stack::at(until);
             let (parts, end) = (Vec::new(), None);
             packets.push_back(Packet { key, head: Vec::new(), parts, end, until, local, spoilt: false });
             packets.len() - 1

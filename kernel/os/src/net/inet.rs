@@ -1,7 +1,7 @@
 //! The family AF_INET, and what it shares with AF_INET6: names, ports.
 
 use super::socket::{self, AF_INET, AF_INET6, Common, Family, Protocol};
-use super::stack;
+use super::stack::{self, LINK};
 use crate::abi::entropy;
 use crate::errno::{Errno, Result};
 use crate::list;
@@ -107,9 +107,6 @@ pub fn format(family: u16, address: SocketAddr) -> Vec<u8> {
     }
     name
 }
-
-/// The number of the network card among interfaces; that of the loopback is one.
-pub const LINK: u32 = 2;
 
 /// Where somebody is whose address is given as any: here, as Linux takes it.
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {

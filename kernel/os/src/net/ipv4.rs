@@ -1,9 +1,10 @@
 //! The Internet protocol, version 4 (RFC 791).
 
-use super::stack::{self, Fill, Packet};
+use super::stack::{self, Fill, LINK, LOOPBACK, OwnAddress, Packet};
 use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 crate::param! {
@@ -19,6 +20,9 @@ crate::register!("ip-input": fn(&[u8], bool) = { 4 => input });
 crate::register!("ip-output": fn(&IpAddr, usize, Fill) -> Result<()> = { 4 => output });
 crate::register!("ip-source": fn(&IpAddr) -> Result<IpAddr> = { 4 => source });
 crate::register!("ip-own": fn(&IpAddr) -> bool = { 4 => is_own });
+
+crate::register!("own-addresses": fn(&mut Vec<OwnAddress>) = { 4 => list });
+crate::register!("gateways": fn(&mut Vec<IpAddr>) = { 4 => list_gateway });
 
 // Told of packets that nobody wanted.
 crate::hook!(fn undelivered() -> "undelivered": fn(&Packet));
@@ -54,6 +58,21 @@ pub fn configure(address: Ipv4Addr, prefix: u32, gateway: Ipv4Addr) {
 /// This machine's address.
 pub fn address() -> Option<Ipv4Addr> {
     STATE.borrow().address
+}
+
+fn list(addresses: &mut Vec<OwnAddress>) {
+    let state = STATE.borrow();
+    let loopback = OwnAddress { interface: LOOPBACK, address: Ipv4Addr::LOCALHOST.into(), prefix: 8 };
+    let own = state.address.map(|own| OwnAddress {
+        interface: LINK,
+        address: own.into(),
+        prefix: state.mask.count_ones() as u8,
+    });
+    addresses.extend([loopback].into_iter().chain(own));
+}
+
+fn list_gateway(gateways: &mut Vec<IpAddr>) {
+    gateways.extend(STATE.borrow().gateway.map(IpAddr::V4));
 }
 
 /// Whether an address is in this machine's network.

@@ -3,7 +3,7 @@
 mod header;
 mod select;
 
-use super::stack::{self, Fill, NEVER, Packet};
+use super::stack::{self, Fill, LINK, LOOPBACK, NEVER, OwnAddress, Packet};
 use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
@@ -28,6 +28,9 @@ crate::register!("ip-output": fn(&IpAddr, usize, Fill) -> Result<()> = { 6 => ou
 crate::register!("ip-source": fn(&IpAddr) -> Result<IpAddr> = { 6 => select::source });
 crate::register!("ip-own": fn(&IpAddr) -> bool = { 6 => is_own });
 crate::register!("network-work": fn(u64) -> u64 = { 35 => expire });
+
+crate::register!("own-addresses": fn(&mut Vec<OwnAddress>) = { 6 => list });
+crate::register!("gateways": fn(&mut Vec<IpAddr>) = { 6 => list_gateways });
 
 // Told of packets that cannot be served.
 crate::hook!(fn troubles() -> "ipv6-trouble": fn(&Trouble));
@@ -99,6 +102,7 @@ fn agree(one: &Ipv6Addr, other: &Ipv6Addr, prefix: u8) -> bool {
 
 /// Gives this machine an address, or new times to one that it has.
 pub fn add(own: Own) {
+    stack::at(own.valid);
     let fresh = {
         let addresses = &mut STATE.borrow().own;
         match addresses.iter_mut().find(|other| other.address == own.address) {
@@ -131,13 +135,24 @@ pub fn link_local() -> Option<Ipv6Addr> {
     STATE.borrow().own.iter().map(|own| own.address).find(Ipv6Addr::is_unicast_link_local)
 }
 
-/// The gateways, the first of which is used.
-pub fn gateways() -> Vec<Ipv6Addr> {
-    STATE.borrow().gateways.iter().map(|(gateway, _)| *gateway).collect()
+fn list(addresses: &mut Vec<OwnAddress>) {
+    addresses.push(OwnAddress { interface: LOOPBACK, address: Ipv6Addr::LOCALHOST.into(), prefix: 128 });
+    let state = STATE.borrow();
+    let own = state.own.iter();
+    addresses.extend(own.map(|own| OwnAddress {
+        interface: LINK,
+        address: own.address.into(),
+        prefix: own.prefix,
+    }));
+}
+
+fn list_gateways(gateways: &mut Vec<IpAddr>) {
+    gateways.extend(STATE.borrow().gateways.iter().map(|(gateway, _)| IpAddr::V6(*gateway)));
 }
 
 /// A gateway is there until a time; from zero on it is not.
 pub fn set_gateway(gateway: Ipv6Addr, until: u64) {
+    stack::at(until);
     let gateways = &mut STATE.borrow().gateways;
     match gateways.iter().position(|(known, _)| *known == gateway) {
         Some(index) if until == 0 => drop(gateways.remove(index)),
@@ -151,6 +166,7 @@ pub fn set_gateway(gateway: Ipv6Addr, until: u64) {
 
 /// The addresses of a network are neighbours until a time; from zero on they are not.
 pub fn set_network(address: Ipv6Addr, prefix: u8, until: u64) {
+    stack::at(until);
     let networks = &mut STATE.borrow().networks;
     let known =
         networks.iter().position(|(other, length, _)| *length == prefix && agree(other, &address, prefix));

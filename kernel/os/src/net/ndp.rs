@@ -91,7 +91,9 @@ fn added(address: &Ipv6Addr) {
         return;
     }
     // Without memory it is taken for free.
-    let _ = list::push(&mut PROBES.borrow(), (*address, tsc::now() + PROBE_TIME));
+    let until = tsc::now() + PROBE_TIME;
+    let _ = list::push(&mut PROBES.borrow(), (*address, until));
+    stack::at(until);
     let message = &[&[SOLICIT, 0, 0, 0, 0, 0, 0, 0], &address.octets()[..]];
     ipv6::send_control(&Ipv6Addr::UNSPECIFIED, &solicited(address), HOPS, message);
 }

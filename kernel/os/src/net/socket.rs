@@ -38,6 +38,8 @@ crate::hook!(fn families() -> "socket-family": Family);
 crate::hook!(fn timed_waits() -> "wait-until": fn(&Queue, u64) -> Result<()>);
 // Told when a stream is written to that nobody reads (SIGPIPE).
 crate::hook!(fn broken() -> "broken-pipe": fn());
+// Serves requests of `ioctl(2)` on any socket; ENOTTY where it does not know one.
+crate::hook!(fn controls() -> "socket-ioctl": fn(u32, u64) -> Result<u64>);
 // Nanoseconds on the clock that timeouts are measured with.
 crate::hook!(fn clocks() -> "timeout-clock": fn() -> u64);
 
@@ -243,7 +245,13 @@ impl File for Socket {
             FIONREAD if self.protocol.is_listening() => return Err(Errno::EINVAL),
             FIONREAD => self.protocol.pending().0,
             SIOCOUTQ => self.protocol.pending().1,
-            _ => return Err(Errno::ENOTTY),
+            // As Linux does for a request that nobody knows.
+            _ => {
+                let serve = |entry: &crate::compose::Entry<fn(u32, u64) -> Result<u64>>| {
+                    Some((entry.item)(request, argument)).filter(|result| *result != Err(Errno::ENOTTY))
+                };
+                return controls().iter().find_map(serve).unwrap_or(Err(Errno::ENOTTY));
+            }
         };
         user::write(argument, &(count as u32))?;
         Ok(0)

@@ -10,6 +10,7 @@ use crate::errno::{Errno, Result};
 use crate::sched::thread;
 use crate::sched::timer::{self, Expire};
 use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -57,8 +58,15 @@ crate::hook!(fn links() -> "link": fn(&IpAddr, u16, usize, Fill) -> Result<()>);
 crate::hook!(fn gates() -> "link-ready": fn() -> bool);
 // Has what was sent leave.
 crate::hook!(fn flushes() -> "link-flush": fn());
-// Does what is due at a time; answers when it wants to be called next, at once if not later than the time given.
+// Does what is due at a time; answers when it wants to be called next, at once if not later than the time given. What comes up between
+// two calls is told to `at`.
 crate::hook!(fn workers() -> "network-work": fn(u64) -> u64);
+// Adds the addresses that this machine has.
+crate::hook!(fn address_lists() -> "own-addresses": fn(&mut Vec<OwnAddress>));
+// Adds the neighbours that packets for other networks go through.
+crate::hook!(fn gateway_lists() -> "gateways": fn(&mut Vec<IpAddr>));
+// The network card's address.
+crate::hook!(fn cards() -> "hardware-address": fn() -> Option<[u8; 6]>);
 // Halts for at most so many nanoseconds.
 crate::hook!(fn sleepers() -> "sleep": fn(u64));
 
@@ -66,6 +74,10 @@ crate::register!("init": fn(&StartInfo) = { 80 => start });
 crate::register!("after-interrupt": fn() = { 10 => run });
 crate::register!("sleep": fn(u64) = { 5 => sleep });
 crate::register!("idle": fn() -> bool = { 20 => idle });
+
+/// Numbers of the interfaces, for programs: the loopback, and the network card.
+pub const LOOPBACK: u32 = 1;
+pub const LINK: u32 = 2;
 
 /// No point in time.
 pub const NEVER: u64 = u64::MAX;
@@ -75,6 +87,8 @@ static MTU: AtomicUsize = AtomicUsize::new(1500);
 /// Whether anything can arrive from outside.
 static LINKED: AtomicBool = AtomicBool::new(false);
 static RUNNING: AtomicBool = AtomicBool::new(false);
+/// When there is something to do.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 /// When the timers will call; [`NEVER`]: they will not.
 static ALARM: AtomicU64 = AtomicU64::new(NEVER);
 static BELL: KernelCell<Option<Rc<Bell>>> = KernelCell::new(None);
@@ -218,25 +232,62 @@ pub fn is_own(address: &IpAddr) -> bool {
     owners().iter().any(|owner| owner.key == version(address) && (owner.item)(address))
 }
 
+/// An address of this machine.
+pub struct OwnAddress {
+    /// The interface's number.
+    pub interface: u32,
+    pub address: IpAddr,
+    /// Leading bits that are the network's.
+    pub prefix: u8,
+}
+
+/// The addresses of this machine.
+pub fn own_addresses() -> Vec<OwnAddress> {
+    let mut addresses = Vec::new();
+    for list in address_lists() {
+        (list.item)(&mut addresses);
+    }
+    addresses
+}
+
+/// The neighbours that packets for other networks go through.
+pub fn gateways() -> Vec<IpAddr> {
+    let mut gateways = Vec::new();
+    for list in gateway_lists() {
+        (list.item)(&mut gateways);
+    }
+    gateways
+}
+
+/// The network card's address.
+pub fn hardware_address() -> Option<[u8; 6]> {
+    cards().iter().find_map(|card| (card.item)())
+}
+
 /// The Internet checksum (RFC 1071) of some parts, each but the last of even length, folded but not inverted.
 pub fn sum(parts: &[&[u8]]) -> u16 {
+    // Section 2 (B): the order of bytes does not matter until the end, so eight are added at once as they lie there.
     let mut total = 0u64;
+    let mut add = |word: u64| {
+        let (sum, carried) = total.overflowing_add(word);
+        total = sum + u64::from(carried);
+    };
     for part in parts {
-        let mut words = part.chunks_exact(4);
-        for word in &mut words {
-            total += u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+        let (words, rest) = part.as_chunks::<8>();
+        for word in words {
+            add(u64::from_le_bytes(*word));
         }
-        match *words.remainder() {
-            [a] => total += u64::from(a) << 8,
-            [a, b] => total += u64::from(u16::from_be_bytes([a, b])),
-            [a, b, c] => total += u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
-            _ => {}
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            add(u64::from_le_bytes(last));
         }
     }
+    let mut total = (total & 0xffff_ffff) + (total >> 32);
     while total >> 16 != 0 {
         total = (total & 0xffff) + (total >> 16);
     }
-    total as u16
+    (total as u16).swap_bytes()
 }
 
 /// The sum of the pseudo-header that UDP and ICMPv6 are checked with (RFC 768; RFC 8200, section 8.1).
@@ -300,25 +351,32 @@ fn start(_: &StartInfo) {
     }
 }
 
+/// There is something to do at a time, zero being at once: the workers are called no later than the first [`run`] from then on.
+pub fn at(deadline: u64) {
+    if deadline < NEXT.load(Ordering::Relaxed) {
+        NEXT.store(deadline, Ordering::Relaxed);
+    }
+}
+
 /// Does what is due, and has what was sent leave.
 pub fn run() {
     // What the work causes is seen by the round that is under way.
     if RUNNING.swap(true, Ordering::Relaxed) {
         return;
     }
-    let mut deadline = NEVER;
     // Bounded, so that a program that talks to itself without end is not kept from running.
     for _ in 0..256 {
         let now = tsc::now();
-        deadline = workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER);
-        if deadline > now {
+        if NEXT.load(Ordering::Relaxed) > now {
             break;
         }
+        NEXT.store(NEVER, Ordering::Relaxed);
+        at(workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER));
     }
     for flush in flushes() {
         (flush.item)();
     }
-    set_alarm(deadline);
+    set_alarm(NEXT.load(Ordering::Relaxed));
     RUNNING.store(false, Ordering::Relaxed);
 }
 
