@@ -19,7 +19,7 @@ fn fcntl(args: &Args) -> Result<u64> {
     let [fd, command, argument, ..] = args.0;
     let file = file::get(fd)?;
     match command as u32 {
-        F_DUPFD | F_DUPFD_CLOEXEC if argument >= file::LIMIT as u64 => Err(Errno::EINVAL),
+        F_DUPFD | F_DUPFD_CLOEXEC if argument >= file::limit() as u64 => Err(Errno::EINVAL),
         F_DUPFD => file::insert(file, false, argument as usize),
         F_DUPFD_CLOEXEC => file::insert(file, true, argument as usize),
         F_GETFD => Ok(u64::from(file::close_on_exec(fd, None)?)),

@@ -44,7 +44,7 @@ fn ready(wanted: &Wanted) -> u32 {
 }
 
 fn poll_list(list: u64, count: u64, time: Option<u64>) -> Result<u64> {
-    if count > file::LIMIT as u64 {
+    if count > file::limit() as u64 {
         return Err(Errno::EINVAL);
     }
     let size = size_of::<pollfd>() as u64;
@@ -102,7 +102,7 @@ const SETS: [Readiness; 3] = [
 ];
 
 fn select_sets(count: u64, addresses: [u64; 3], time: Option<u64>) -> Result<u64> {
-    let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?.min(file::LIMIT);
+    let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?.min(file::reached());
     let words = count.div_ceil(64);
     let mut sets: [Vec<u64>; 3] = Default::default();
     for (set, address) in sets.iter_mut().zip(addresses) {

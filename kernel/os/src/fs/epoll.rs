@@ -111,7 +111,7 @@ impl Epoll {
     }
 
     fn add(&self, fd: u32, file: &Rc<Description>, events: u32, data: u64) -> Result<()> {
-        if self.watches.borrow().len() >= file::LIMIT * 4 {
+        if self.watches.borrow().len() >= file::limit() * 4 {
             self.sweep();
         }
         let watch = Rc::new_cyclic(|this| Watch {

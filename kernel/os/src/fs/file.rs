@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::Cell;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// What `stat(2)` tells.
 #[derive(Clone, Copy, Default)]
@@ -122,8 +123,42 @@ pub fn named(name: &[u8]) -> Result<u64> {
     Ok(fd)
 }
 
-/// Most descriptors at once (`RLIMIT_NOFILE`).
-pub const LIMIT: usize = 1024;
+/// Most descriptors at once that a program may ask for: as common distributions have it.
+pub const MOST: u64 = 1 << 20;
+
+crate::param! {
+    /// Descriptors at once, until the program sets another limit.
+    static AT_FIRST: u64 = "limit"
+}
+
+/// Most descriptors at once (`RLIMIT_NOFILE`), when the program has set it; zero: it has not.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Most descriptors at once now.
+pub fn limit() -> usize {
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => AT_FIRST.get() as usize,
+        limit => limit,
+    }
+}
+
+/// Changes the limit. What is open beyond it stays open.
+pub fn set_limit(limit: u64) {
+    // None at all is as good as one, which no program gets by without.
+    LIMIT.store(limit.clamp(1, MOST) as usize, Ordering::Relaxed);
+}
+
+/// No descriptor below this one is free, so that thousands are not searched for each new one.
+static LOWEST: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the table hold a descriptor.
+fn reach(table: &mut Vec<Option<Descriptor>>, index: usize) -> Result<()> {
+    if let Some(more @ 1..) = (index + 1).checked_sub(table.len()) {
+        table.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+        table.resize(index + 1, None);
+    }
+    Ok(())
+}
 
 /// What a descriptor names.
 pub fn get(fd: u64) -> Result<Rc<Description>> {
@@ -135,15 +170,17 @@ pub fn get(fd: u64) -> Result<Rc<Description>> {
 /// The lowest free descriptor at or above `lowest`, now naming this description.
 pub fn insert(description: Rc<Description>, close_on_exec: bool, lowest: usize) -> Result<u64> {
     let mut table = TABLE.borrow();
-    let index =
-        (lowest..table.len()).find(|&index| table[index].is_none()).unwrap_or(table.len().max(lowest));
-    if index >= LIMIT {
+    let known = LOWEST.load(Ordering::Relaxed);
+    let from = lowest.max(known);
+    let index = (from..table.len()).find(|&index| table[index].is_none()).unwrap_or(table.len().max(from));
+    if index >= limit() {
         return Err(Errno::EMFILE);
     }
-    if index >= table.len() {
-        table.resize(index + 1, None);
-    }
+    reach(&mut table, index)?;
     table[index] = Some(Descriptor { description, close_on_exec });
+    if lowest <= known {
+        LOWEST.store(index + 1, Ordering::Relaxed);
+    }
     Ok(index as u64)
 }
 
@@ -165,13 +202,11 @@ pub fn open_at(file: Rc<dyn File>, flags: u32, location: Option<Rc<Location>>) -
 /// Makes a particular descriptor name this description.
 pub fn replace(fd: u64, description: Rc<Description>, close_on_exec: bool) -> Result<()> {
     let index = fd as u32 as usize;
-    if index >= LIMIT {
+    if index >= limit() {
         return Err(Errno::EBADF);
     }
     let mut table = TABLE.borrow();
-    if index >= table.len() {
-        table.resize(index + 1, None);
-    }
+    reach(&mut table, index)?;
     let old = table[index].replace(Descriptor { description, close_on_exec });
     drop(table);
     drop(old); // what closing does may need the table
@@ -184,9 +219,16 @@ pub fn all() -> Vec<u64> {
     (0..table.len()).filter(|&index| table[index].is_some()).map(|index| index as u64).collect()
 }
 
+/// How far descriptors have reached, as Linux grows its table: in steps of 64.
+pub fn reached() -> usize {
+    TABLE.borrow().len().max(1).next_multiple_of(64)
+}
+
 /// Closes a descriptor.
 pub fn close(fd: u64) -> Result<()> {
-    let old = TABLE.borrow().get_mut(fd as u32 as usize).and_then(Option::take);
+    let index = fd as u32 as usize;
+    let old = TABLE.borrow().get_mut(index).and_then(Option::take);
+    LOWEST.fetch_min(index, Ordering::Relaxed);
     old.map(drop).ok_or(Errno::EBADF)
 }
 

@@ -126,9 +126,10 @@ fn limits(text: &mut Vec<u8>) {
     let lines = format!(
         "Limit                     Soft Limit           Hard Limit           Units     \n\
          Max stack size            {0:<20} {0:<20} bytes     \n\
-         Max open files            {1:<20} {1:<20} files     \n",
+         Max open files            {1:<20} {2:<20} files     \n",
         process::STACK.get(),
-        file::LIMIT,
+        file::limit(),
+        file::MOST,
     );
     text.extend(lines.into_bytes());
 }

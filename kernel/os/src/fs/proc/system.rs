@@ -36,7 +36,7 @@ fn add(names: &mut Names) {
     names.insert(b"sys/net/core/somaxconn", Rc::new(Text(|text| text.extend(b"4096\n"))));
     names.insert(
         b"sys/fs/file-max",
-        Rc::new(Text(|text| text.extend(format!("{}\n", file::LIMIT).into_bytes()))),
+        Rc::new(Text(|text| text.extend(format!("{}\n", file::MOST).into_bytes()))),
     );
 }
 
