@@ -35,6 +35,14 @@ pub enum PayloadError {
         /// Why.
         error: std::io::Error,
     },
+    /// The program is not on this machine, and the config knows where it comes from.
+    #[error("{} is not there; install {package}, the package of Debian and Ubuntu that brings it, or name another program with `path`", path.display())]
+    Missing {
+        /// The program.
+        path: PathBuf,
+        /// The package that brings it.
+        package: String,
+    },
     /// No such demo.
     #[error("there is no demo program `{0}`; there is demo:hello")]
     NoDemo(String),
@@ -98,7 +106,7 @@ impl Payload {
 
     /// Reads what a config names; its relative paths start at `base_dir`.
     ///
-    /// A file given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
+    /// A file given under `[text]` is root's, and older than any other. One given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
     /// and links in it stay links. Owners, permissions and times are the host's. The program lies at `/bin/` and
     /// its file name, or where `[files]` puts that same file. A dynamic program brings its interpreter and the
     /// libraries that it asks for by name, as far as `[files]` does not have them; so do shared objects under `[files]`, which it may load.
@@ -111,6 +119,11 @@ impl Payload {
         let demo = program.and_then(|program| program.path.strip_prefix("demo:"));
         let host = program.filter(|_| demo.is_none()).map(|program| base_dir.join(&program.path));
         let identity = host.as_deref().and_then(identity);
+        if let (Some(host), Some(package)) = (&host, program.and_then(|program| program.package.as_ref()))
+            && !host.exists()
+        {
+            return Err(PayloadError::Missing { path: host.clone(), package: package.clone() });
+        }
         let mut guest = None;
         for (path, from) in config.files() {
             let path = guest_path(path)?;
@@ -119,6 +132,14 @@ impl Payload {
                 guest = Some(path.clone());
             }
             add_tree(&mut builder, &path, &from, true)?;
+        }
+        for (path, contents) in config.texts() {
+            add(
+                &mut builder,
+                &guest_path(path)?,
+                Attributes::made(S_IFREG | 0o644),
+                contents.clone().into_bytes(),
+            )?;
         }
 
         let mut start = Start { cwd: "/".into(), ..Start::default() };

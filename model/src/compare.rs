@@ -10,7 +10,7 @@ use crate::config::Config;
 /// An entry that is not the same in two configs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// `set`, `fit`, `program`, `files`, or empty for the top of the file.
+    /// `set`, `fit`, `program`, `files`, `text`, or empty for the top of the file.
     pub table: String,
     /// The key: an id, a guest path, `args`.
     pub key: String,
@@ -36,7 +36,7 @@ fn show(value: &Option<Json>) -> String {
 /// An entry that two sides changed differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    /// `set`, `fit`, `program`, `files`, or empty for the top of the file.
+    /// `set`, `fit`, `program`, `files`, `text`, or empty for the top of the file.
     pub table: String,
     /// The key.
     pub key: String,
@@ -88,9 +88,13 @@ impl Config {
             put("program", "cwd", json!(p.cwd));
             put("program", "user", json!(p.user));
             put("program", "hostname", json!(p.hostname));
+            put("program", "package", json!(p.package));
         }
         for (guest, host) in self.files() {
             put("files", guest, json!(host));
+        }
+        for (guest, contents) in self.texts() {
+            put("text", guest, json!(contents));
         }
         for (id, d) in self.set_entries() {
             put("set", id, json!(d));
@@ -121,7 +125,7 @@ impl Config {
         let (b, o, t) = (base.entries(), ours.entries(), theirs.entries());
         let mut merge = Merge { config: ours.clone(), taken: Vec::new(), conflicts: Vec::new() };
         for difference in ours.diff(theirs) {
-            let tables = ["", "fit", "files", "program", "set"];
+            let tables = ["", "fit", "files", "program", "set", "text"];
             let Some(table) = tables.into_iter().find(|t| *t == difference.table) else { continue };
             let key = (table, difference.key.clone());
             let (b, o, t) = (b.get(&key), o.get(&key), t.get(&key));

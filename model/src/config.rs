@@ -33,6 +33,8 @@ pub struct Program {
     pub user: Option<String>,
     /// The name of the machine.
     pub hostname: Option<String>,
+    /// The package that brings the program, by its name in Debian and Ubuntu: told when the program is not there.
+    pub package: Option<String>,
 }
 
 /// Of a key and of its value.
@@ -45,6 +47,7 @@ struct View {
     extends: Option<String>,
     program: Option<Program>,
     files: BTreeMap<String, String>,
+    texts: BTreeMap<String, String>,
     set: BTreeMap<String, Decision>,
     fit: BTreeMap<String, Decision>,
     /// Where things stand in the text, for messages: keyed `table.key`, the spans of key and value.
@@ -130,6 +133,11 @@ impl Config {
         &self.view.files
     }
 
+    /// Small files that stand in the config itself: path in the guest to contents.
+    pub fn texts(&self) -> &BTreeMap<String, String> {
+        &self.view.texts
+    }
+
     /// What the user pinned, in the order of ids.
     pub fn set_entries(&self) -> impl Iterator<Item = (&str, &Decision)> {
         self.view.set.iter().map(|(id, d)| (id.as_str(), d))
@@ -190,6 +198,7 @@ impl Config {
             ("cwd", before.cwd != program.cwd, text(&program.cwd)),
             ("user", before.user != program.user, text(&program.user)),
             ("hostname", before.hostname != program.hostname, text(&program.hostname)),
+            ("package", before.package != program.package, text(&program.package)),
         ];
         for (key, changed, to) in wanted {
             if changed {
@@ -202,6 +211,12 @@ impl Config {
     /// Packs a host file at a guest path, or no longer.
     pub fn set_file(&mut self, guest: &str, host: Option<&str>) {
         put(self.doc.as_table_mut(), "files", guest, host.map(Into::into), true);
+        self.refresh();
+    }
+
+    /// Packs a text at a guest path, or no longer.
+    pub fn set_text(&mut self, guest: &str, contents: Option<&str>) {
+        put(self.doc.as_table_mut(), "text", guest, contents.map(Into::into), true);
         self.refresh();
     }
 
@@ -298,7 +313,7 @@ impl Config {
         found.map(|(_, value)| Location::new(&self.text, value.clone()))
     }
 
-    /// A problem at an entry of a table (`set`, `fit`, `files`, `program`, or the empty name for the top), at its key or at its value.
+    /// A problem at an entry of a table (`set`, `fit`, `files`, `text`, `program`, or the empty name for the top), at its key or at its value.
     pub fn problem_at(&self, table: &'static str, key: &str, at_value: bool, message: String) -> Diagnostic {
         match self.view.spans.get(&(table, key.to_string())) {
             Some((k, v)) => {
@@ -348,7 +363,7 @@ fn put(doc: &mut Table, table: &str, key: &str, to: Option<toml_edit::Value>, so
 fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
     let (mut r, root) = Reader::new(file, text);
     let mut view = View { schema: SCHEMA, ..View::default() };
-    r.only(&root, &["schema", "name", "extends", "program", "files", "set", "fit"], "a config");
+    r.only(&root, &["schema", "name", "extends", "program", "files", "text", "set", "fit"], "a config");
     for (key, span, item) in root.entries() {
         view.spans.insert(("", key.to_string()), (span, item.span.clone()));
     }
@@ -378,7 +393,7 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
         other => other.map(|(t, _)| t.into_owned()),
     };
     if let Some(table) = r.table(&root, "program") {
-        r.only(table, &["path", "args", "env", "cwd", "user", "hostname"], "[program]");
+        r.only(table, &["path", "args", "env", "cwd", "user", "hostname", "package"], "[program]");
         for (key, span, item) in table.entries() {
             view.spans.insert(("program", key.to_string()), (span, item.span.clone()));
         }
@@ -429,6 +444,16 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
                     Some("1 to 64 letters, digits, hyphens and dots".into());
             }
         }
+        let package = r.string(table, "package");
+        if let Some((name, span)) = &package {
+            // Debian Policy, 5.6.1.
+            let fits = name.len() >= 2
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+            if !fits {
+                r.error(span.clone(), format!("`{name}` is not a package's name")).hint =
+                    Some("write the package of Debian and Ubuntu that brings the program".into());
+            }
+        }
         view.program = Some(Program {
             path,
             args: args.into_iter().map(|(t, _)| t.into_owned()).collect(),
@@ -436,21 +461,32 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
             cwd: cwd.map(|(t, _)| t.into_owned()),
             user: user.map(|(t, _)| t.into_owned()),
             hostname: hostname.map(|(t, _)| t.into_owned()),
+            package: package.map(|(t, _)| t.into_owned()),
         });
     }
-    if let Some(table) = r.table(&root, "files") {
+    for name in ["files", "text"] {
+        let Some(table) = r.table(&root, name) else { continue };
         for (guest, span, item) in table.entries() {
-            view.spans.insert(("files", guest.to_string()), (span.clone(), item.span.clone()));
+            view.spans.insert((name, guest.to_string()), (span.clone(), item.span.clone()));
             let clean = guest.starts_with('/')
                 && guest.len() > 1
                 && guest[1..].split('/').all(|part| !matches!(part, "" | "." | ".."));
             if !clean {
                 r.error(span, format!("`{guest}` is not a path in the guest")).hint =
                     Some("absolute, without `.`, `..`, doubled or trailing slashes".into());
+            } else if name == "text" && view.files.contains_key(guest) {
+                r.error(span, format!("`{guest}` is in [files] too")).hint =
+                    Some("keep it in one of them".into());
             }
             match item.text() {
+                Some(contents) if name == "text" => {
+                    view.texts.insert(guest.to_string(), contents.to_string());
+                }
                 Some(host) if !host.is_empty() => {
                     view.files.insert(guest.to_string(), host.to_string());
+                }
+                _ if name == "text" => {
+                    r.error(item.span.clone(), "a file's text must be a string");
                 }
                 _ => {
                     r.error(item.span.clone(), "the host path must be a string that is not empty");

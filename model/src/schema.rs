@@ -63,7 +63,8 @@ impl Tree {
                         "env": { "type": "array", "items": { "type": "string", "pattern": "^[^=]+=" }, "description": "Its environment, as NAME=value." },
                         "cwd": { "type": "string", "pattern": "^/", "description": "Its working directory in the guest." },
                         "user": { "type": "string", "pattern": "^[0-9]+(:[0-9]+)?$", "description": "The user it believes to be: uid or uid:gid." },
-                        "hostname": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$", "description": "The name of the machine." }
+                        "hostname": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$", "description": "The name of the machine." },
+                        "package": { "type": "string", "pattern": "^[a-z0-9+.-]{2,}$", "description": "The package of Debian and Ubuntu that brings the program." }
                     }
                 },
                 "files": {
@@ -71,6 +72,12 @@ impl Tree {
                     "description": "Files to pack: guest path = host path, relative to this file.",
                     "propertyNames": { "pattern": "^/" },
                     "additionalProperties": { "type": "string", "minLength": 1 }
+                },
+                "text": {
+                    "type": "object",
+                    "description": "Small files that stand here: guest path = contents.",
+                    "propertyNames": { "pattern": "^/" },
+                    "additionalProperties": { "type": "string" }
                 },
                 "set": { "$ref": "#/$defs/decisions", "description": "What you pinned." },
                 "fit": { "$ref": "#/$defs/decisions", "description": "What fitting proposed; weaker than [set]." }

@@ -45,7 +45,7 @@ impl Kernel {
 /// What is read for a config, and the state that it is in on the disk.
 fn fingerprint(chain: &Chain) -> String {
     let config = chain.flattened();
-    let mut key = format!("{:?} {:?}", config.program(), config.files());
+    let mut key = format!("{:?} {:?} {:?}", config.program(), config.files(), config.texts());
     let program = config.program().map(|program| &program.path);
     for path in program.into_iter().chain(config.files().values()) {
         if let Ok(meta) = std::fs::metadata(chain.dir.join(path)) {
@@ -106,8 +106,23 @@ pub fn options(tree: &Tree, resolution: &Resolution) -> Options {
 /// Builds an image and writes it; its length.
 ///
 /// # Errors
-/// When it cannot be.
+/// When it cannot be; without a program there is nothing to boot.
 pub fn build(os: &'static Os, chain: &Chain, resolution: &Resolution, to: &Path) -> Result<u64, Failure> {
+    if chain.program().is_none() {
+        let name = match chain.config.file() {
+            "" => "the config",
+            name => name,
+        };
+        let hint = format!(
+            "`bespoke new PROGRAM --preset {}` writes a config for yours",
+            name.trim_start_matches("preset:")
+        );
+        let failure = Failure::new(format!("{name} names no program"));
+        return Err(match name.starts_with("preset:") {
+            true => failure.hint(hint),
+            false => failure.hint("add `[program]` with the `path` of yours"),
+        });
+    }
     let payload = payload(chain)?;
     let plan = Plan::new(os, resolution, &payload).map_err(|error| Failure::from_kernel(&error))?;
     let written = plan.write(to).map_err(|error| Failure::from_kernel(&error))?;

@@ -84,8 +84,13 @@ impl Chain {
         }
         for (_, below) in &self.below {
             for (guest, host) in below.files() {
-                if !config.files().contains_key(guest) {
+                if !config.files().contains_key(guest) && !config.texts().contains_key(guest) {
                     config.set_file(guest, Some(host));
+                }
+            }
+            for (guest, contents) in below.texts() {
+                if !config.files().contains_key(guest) && !config.texts().contains_key(guest) {
+                    config.set_text(guest, Some(contents));
                 }
             }
         }

@@ -392,6 +392,18 @@ fn what_is_not_there_is_told_with_a_way_out() {
         1,
         "error: /proc/x.img cannot be written: No such file or directory\nhint: nothing was changed there",
     );
+    let place =
+        place.with("app.toml", "schema = 1\n[program]\npath = \"/nowhere/serve\"\npackage = \"serve\"\n");
+    place.fails(
+        &["build", "app.toml"],
+        1,
+        "error: /nowhere/serve is not there\nhint: install serve, the package of Debian and Ubuntu that brings it, or name another program with `path`",
+    );
+    place.fails(
+        &["build", "preset:http-go"],
+        1,
+        "error: preset:http-go names no program\nhint: `bespoke new PROGRAM --preset http-go` writes a config for yours",
+    );
     place.fails(&["new", "no-such-program"], 1, "error: there is no program no-such-program\nhint: give its path, or a name that the shell would find; is it installed?");
 }
 

@@ -215,7 +215,9 @@ fn checked(config: &str, limit: Option<u64>) -> Result<(Loaded, u64), Stop> {
         && !loaded.chain.dir.join(&program.path).exists()
     {
         let message = format!("there is no program {}", program.path);
-        problems.push(loaded.chain.config.problem_at("program", "path", true, message));
+        let mut problem = loaded.chain.config.problem_at("program", "path", true, message);
+        problem.hint = program.package.as_ref().map(|name| format!("the package {name} brings it"));
+        problems.push(problem);
     }
     if problems.has_errors() {
         return Err(Stop::No(Failure::new(presets::strip_error(&problems.to_string()))));

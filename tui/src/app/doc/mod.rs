@@ -283,6 +283,12 @@ impl Doc {
         for (guest, host) in self.now.chain.config.files() {
             lines.push(format!("file       {guest}  from {host}"));
         }
+        for (guest, contents) in self.now.chain.config.texts() {
+            lines.push(format!(
+                "file       {guest}  {}, in the config",
+                crate::text::bytes(contents.len() as u64)
+            ));
+        }
         lines
     }
 }
