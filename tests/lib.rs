@@ -3,12 +3,12 @@
 pub mod wire;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The folder of the workspace.
@@ -41,13 +41,13 @@ fn sources() -> PathBuf {
     workspace().join("tests/programs")
 }
 
-/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `c++`, `rust`, `go`, or `bare` for Rust without a libc.
+/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `c++`, `rust`, `go`, `bare` for Rust without a libc, or `preload` for a library to put before others.
 pub fn program(source: &str, flavour: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let from = sources().join(source);
     let folder = workspace().join("target/test-programs");
     let to = folder.join(format!("{}-{flavour}", source.replace('.', "-")));
-    let _one_at_a_time = BUILDING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     if modified(&to) > modified(&from) {
         return to;
@@ -72,6 +72,7 @@ pub fn program(source: &str, flavour: &str) -> PathBuf {
             ],
         ),
         "go" => ("go", &["build"]),
+        "preload" => ("gcc", &["-shared", "-fPIC", "-O2"]),
         other => panic!("no flavour {other}"),
     };
     let mut command = Command::new(compiler);
@@ -80,6 +81,30 @@ pub fn program(source: &str, flavour: &str) -> PathBuf {
         command.output().unwrap_or_else(|error| panic!("{compiler}: {error}; tests/run installs it"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     to
+}
+
+/// Builds the package `tests/programs/NAME` for musl and returns its program.
+pub fn package(name: &str) -> PathBuf {
+    let target = workspace().join("target/test-programs").join(format!("{name}-package"));
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .current_dir(sources().join(name))
+        .args(["build", "--release", "--locked", "--target=x86_64-unknown-linux-musl", "--target-dir"])
+        .arg(&target);
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    target.join("x86_64-unknown-linux-musl/release").join(name)
+}
+
+/// Debian's CPython: its program and the folder of its standard library.
+pub fn python() -> (String, String) {
+    let says =
+        "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))";
+    let asked = Command::new("/usr/bin/python3").args(["-I", "-c", says]).output();
+    let answer =
+        String::from_utf8(asked.expect("python3 runs; tests/run installs it").stdout).expect("UTF-8");
+    let (program, library) = answer.trim().split_once(' ').expect("two paths");
+    (program.to_owned(), library.to_owned())
 }
 
 /// What a run of the binary gave.
@@ -118,6 +143,24 @@ pub fn run_in(folder: &Path, args: &[&str]) -> Run {
         .current_dir(folder)
         .stdin(Stdio::null());
     command.output().expect("timeout(1) runs").into()
+}
+
+/// Runs a client to its end, which must come within some minutes, with this input.
+pub fn client(program: &str, args: &[&str], input: &[u8]) -> Run {
+    let mut child = Command::new("timeout")
+        .args(["--kill-after=5", &PATIENCE.as_secs().to_string(), program])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("timeout(1) runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        // A client that ends early reads no further: that shows in what it says.
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().expect("it can be waited for").into()
+    })
 }
 
 /// A scratch folder with a config in it.
@@ -174,6 +217,7 @@ pub struct Server {
     child: Child,
     /// The host's end of the guest's port.
     pub port: u16,
+    said: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Server {
@@ -193,23 +237,35 @@ impl Server {
             .arg(bespoke())
             .args(["run", "app.toml"])
             .args(args)
+            // QEMU itself lets one connection wait for its attention, and makes a crowd wait for seconds.
+            .env("LD_PRELOAD", program("backlog.c", "preload"))
             .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .expect("timeout(1) runs");
         let mut output = child.stdout.take().expect("a pipe");
-        let mut said = Vec::new();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let server = Self { child, port: 0, said: said.clone() };
         let mut chunk = [0; 4096];
-        while !String::from_utf8_lossy(&said).contains(ready) {
+        while !server.said().contains(ready) {
             match output.read(&mut chunk) {
-                Ok(0) | Err(_) => panic!("the program ended early: {}", String::from_utf8_lossy(&said)),
-                Ok(count) => said.extend_from_slice(&chunk[..count]),
+                Ok(0) | Err(_) => panic!("the program ended early: {}", server.said()),
+                Ok(count) => keep(&said, &chunk[..count]),
             }
         }
-        // What is said from here on is nobody's, but must not fill the pipe.
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Self { child, port: 0 }
+        std::thread::spawn(move || {
+            while let Ok(count @ 1..) = output.read(&mut chunk) {
+                keep(&said, &chunk[..count]);
+            }
+        });
+        server
+    }
+
+    /// What came on the console so far.
+    pub fn said(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&said).replace('\r', "")
     }
 
     /// A connection to the program, with a limit on every read and write.
@@ -234,6 +290,10 @@ impl Server {
         }
         None
     }
+}
+
+fn keep(said: &Mutex<Vec<u8>>, bytes: &[u8]) {
+    said.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
 }
 
 impl Drop for Server {

@@ -1,7 +1,6 @@
 //! Programs from Debian's packages, unmodified: their interpreters and libraries are collected by the build.
 
-use bespoke_tests::{Run, Scratch, run_in, workspace};
-use std::process::Command;
+use bespoke_tests::{Run, Scratch, python, run_in, workspace};
 
 const SET: &str = "\"debug.log\" = false\n";
 
@@ -78,14 +77,8 @@ fn sqlite_shell() {
 
 #[test]
 fn cpython() {
-    let python = "/usr/bin/python3";
-    let asked = Command::new(python)
-        .args(["-I", "-c", "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))"])
-        .output()
-        .expect("python3 runs");
-    let answer = String::from_utf8(asked.stdout).expect("UTF-8");
-    let (program, library) = answer.trim().split_once(' ').expect("two paths");
-    let scratch = installed(program, &[(library, library), ("/script.py", &source("script.py"))]);
+    let (program, library) = python();
+    let scratch = installed(&program, &[(&library, &library), ("/script.py", &source("script.py"))]);
     assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
     let run = run_in(scratch.path(), &["run", "app.img", "-m", "512M", "--", "-I", "-B", "/script.py"]);
     let out = "{\"list\": [1, 2.5, null], \"name\": \"bespoke\"}\n['file2'] 1000\nthreads [0, 1, 2, 3, 4] 1000\nsqlite (100, 5050)\n\

@@ -1,17 +1,47 @@
-// A web server of Go's own: a greeting, an echo, and a way out.
+// A web server of Go's own: a greeting, an echo, many bytes, the machine's free memory, and a way out.
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"syscall"
+	"time"
 )
+
+func pattern(count int) []byte {
+	all := make([]byte, count)
+	for i := range all {
+		all[i] = byte(i % 251)
+	}
+	return all
+}
+
+func many(w http.ResponseWriter, r *http.Request) {
+	count, err := strconv.Atoi(r.URL.Path[len("/bytes/"):])
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(pattern(count)))
+}
+
+func memory(w http.ResponseWriter, r *http.Request) {
+	var info syscall.Sysinfo_t
+	syscall.Sysinfo(&info)
+	fmt.Fprint(w, uint64(info.Freeram)*uint64(info.Unit)/1024)
+}
 
 func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s\n", r.URL.Path) })
 	http.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	http.HandleFunc("/bytes/", many)
+	http.HandleFunc("/memory", memory)
 	http.HandleFunc("/quit", func(w http.ResponseWriter, r *http.Request) { os.Exit(3) })
 	listener, err := net.Listen("tcp", ":80")
 	if err != nil {
