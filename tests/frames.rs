@@ -416,3 +416,59 @@ fn a_flood_of_requests_leaves_room_for_others() {
     assert!(now * 2 > free, "{free} KiB free before, {now} while requests wait");
     echoes(&mut Peer::new(&mut wire, &[]), GUEST.into(), &pattern(100_000));
 }
+
+/// A datagram to a group, from the peer.
+fn to_group(group: IpAddr, port: u16, body: &[u8]) -> Vec<u8> {
+    let length = 8 + body.len() as u16;
+    let mut datagram =
+        [&[0x75, 0x30][..], &port.to_be_bytes(), &length.to_be_bytes(), &[0, 0], body].concat();
+    match group {
+        IpAddr::V4(group) => {
+            let mut header =
+                [&[0x45, 0][..], &(20 + length).to_be_bytes(), &[0, 1, 0, 0, 1, 17, 0, 0, 10, 0, 2, 2]]
+                    .concat();
+            header.extend(group.octets());
+            let sum = checksum(&[&header]);
+            header[10..12].copy_from_slice(&sum);
+            let [_, b, c, d] = group.octets();
+            [&[1, 0, 0x5e, b & 0x7f, c, d][..], &PEER_MAC, &[8, 0], &header, &datagram].concat()
+        }
+        IpAddr::V6(group) => {
+            let pseudo = [0, 0, length.to_be_bytes()[0], length.to_be_bytes()[1], 0, 0, 0, 17];
+            let sum = checksum(&[&PEER_LINK_LOCAL.octets(), &group.octets(), &pseudo, &datagram]);
+            datagram[6..8].copy_from_slice(&sum);
+            let [.., a, b, c, d] = group.octets();
+            frame_6([0x33, 0x33, a, b, c, d], PEER_LINK_LOCAL, group, 17, &datagram)
+        }
+    }
+}
+
+#[test]
+fn groups_are_joined_told_of_and_heard() {
+    let scratch = Scratch::for_program(&program("groups.c", "musl"), "everything", QUIET);
+    let (server, mut wire) = wire::boot(&scratch, "ready", &[]);
+    let (group, group_6) =
+        (IpAddr::from([239, 1, 2, 3]), IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x42)));
+    let mut told = [false; 2];
+    // Whoever asks later is told too.
+    let mut query = vec![0x11, 100, 0, 0, 0, 0, 0, 0];
+    let sum = checksum(&[&query]);
+    query[2..4].copy_from_slice(&sum);
+    let mut header = vec![0x45, 0, 0, 28, 0, 1, 0, 0, 1, 2, 0, 0, 10, 0, 2, 2, 224, 0, 0, 1];
+    let sum = checksum(&[&header]);
+    header[10..12].copy_from_slice(&sum);
+    wire.send(&[&[1, 0, 0x5e, 0, 0, 1][..], &PEER_MAC, &[8, 0], &header, &query].concat());
+    let mut reports = 0;
+    wire.find("reports of membership", |frame| {
+        let is_report =
+            frame.get(23) == Some(&2) && frame.get(38) == Some(&0x16) && frame[42..46] == [239, 1, 2, 3];
+        reports += u32::from(is_report);
+        told[0] |= is_report;
+        told[1] |= frame.get(20) == Some(&0) && frame.get(62) == Some(&131) && frame[70..72] == [0xff, 0x15];
+        (told == [true; 2] && reports == 2).then_some(())
+    });
+    wire.send(&to_group(IpAddr::from([239, 9, 9, 9]), 5000, b"not for it"));
+    wire.send(&to_group(group, 5000, b"four"));
+    wire.send(&to_group(group_6, 5001, b"six"));
+    assert_eq!(server.status(), Some(0));
+}

@@ -224,3 +224,36 @@ fn the_address_comes_by_dhcp() {
         assert!(started.elapsed() < Duration::from_secs(240), "nobody is at the address");
     }
 }
+
+#[test]
+fn metrics_are_served_beside_the_program() {
+    let scratch = Scratch::for_program(
+        &program("echo.c", "musl"),
+        "everything",
+        &format!("{QUIET}\"debug.metrics.port\" = 9200\n"),
+    );
+    let server = Server::start(&scratch, 9200, "ready", &[]);
+    // Whoever says nothing does not keep others out.
+    let idle: Vec<TcpStream> = (0..12).map(|_| server.connect()).collect();
+    let figure = |page: &str, name: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().expect("a number")
+    };
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n");
+        let (head, body) = http(&mut server.connect(), request.as_bytes());
+        (head, String::from_utf8(body).expect("text"))
+    };
+    let (head, first) = ask("/metrics");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    assert!(figure(&first, "bespoke_memory_free_bytes") > 1e6);
+    assert!(figure(&first, "bespoke_threads") >= 1.0);
+    let (_, second) = ask("/metrics");
+    for name in
+        ["bespoke_tcp_accepts_total", "bespoke_network_receive_frames_total", "bespoke_uptime_seconds"]
+    {
+        assert!(figure(&second, name) > figure(&first, name), "{name}: {first} {second}");
+    }
+    assert!(ask("/other").0.starts_with("HTTP/1.1 404"));
+    drop(idle);
+}

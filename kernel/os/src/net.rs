@@ -1,8 +1,10 @@
 //! The network, from frames to sockets.
 pub mod arp;
+pub mod counters;
 pub mod dhcp;
 pub mod ethernet;
 pub mod fragments;
+pub mod groups;
 pub mod icmp;
 pub mod icmp6;
 pub mod inet;

@@ -1,6 +1,6 @@
 //! Ethernet II frames, and the cache of neighbours that ARP and neighbour discovery fill.
 
-use super::stack::{self, Fill};
+use super::stack::{self, Count, Fill};
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
@@ -93,6 +93,8 @@ pub fn receive(mac: Mac, frame: &[u8]) {
     if header[..6] != mac && header[0] & 1 == 0 {
         return;
     }
+    stack::count(Count::FramesIn, 1);
+    stack::count(Count::BytesIn, frame.len());
     let source = [header[6], header[7], header[8], header[9], header[10], header[11]];
     match u16::from_be_bytes([header[12], header[13]]) {
         0x0800 | 0x86dd => stack::input(payload, false),
@@ -108,12 +110,19 @@ pub fn receive(mac: Mac, frame: &[u8]) {
 pub fn transmit(to: Mac, kind: u16, length: usize, fill: Fill) -> bool {
     let Some(device) = device() else { return false };
     let from = device.mac();
-    device.transmit(HEADER + length, &mut |frame| {
+    let sent = device.transmit(HEADER + length, &mut |frame| {
         frame[..6].copy_from_slice(&to);
         frame[6..12].copy_from_slice(&from);
         frame[12..14].copy_from_slice(&kind.to_be_bytes());
         fill(&mut frame[HEADER..]);
-    })
+    });
+    if sent {
+        stack::count(Count::FramesOut, 1);
+        stack::count(Count::BytesOut, HEADER + length);
+    } else {
+        stack::count(Count::FramesUnsent, 1);
+    }
+    sent
 }
 
 fn can_send() -> bool {

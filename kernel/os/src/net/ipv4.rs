@@ -1,6 +1,6 @@
 //! The Internet protocol, version 4 (RFC 791).
 
-use super::stack::{self, Fill, LINK, LOOPBACK, OwnAddress, Packet};
+use super::stack::{self, Count, Fill, LINK, LOOPBACK, OwnAddress, Packet};
 use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
@@ -132,6 +132,7 @@ fn input(packet: &[u8], local: bool) {
     }
     let whole = &packet[..total];
     if !local && stack::sum(&[&whole[..header_length]]) != 0xffff {
+        stack::count(Count::PacketsBad, 1);
         return;
     }
     let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);

@@ -521,6 +521,13 @@ fn setsockopt(args: &Args) -> Result<u64> {
                 if name == SO_RCVTIMEO_OLD { &common.receive_timeout } else { &common.send_timeout };
             timeout.set(nanoseconds);
         }
+        SO_BINDTODEVICE => {
+            // There is one card, and what it does not reach is reached without it.
+            let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+            if !matches!(name, b"" | b"eth0") {
+                return Err(Errno::ENODEV);
+            }
+        }
         SO_PRIORITY => common.priority.set(number(&bytes)?),
         // Hints about what is not there: routes, low-water marks, busy polling, processor steering.
         SO_DONTROUTE | SO_RCVLOWAT | SO_BUSY_POLL | SO_INCOMING_CPU | SO_MARK | SO_NO_CHECK | SO_ZEROCOPY => {

@@ -67,6 +67,10 @@ crate::hook!(fn address_lists() -> "own-addresses": fn(&mut Vec<OwnAddress>));
 crate::hook!(fn gateway_lists() -> "gateways": fn(&mut Vec<IpAddr>));
 // The network card's address.
 crate::hook!(fn cards() -> "hardware-address": fn() -> Option<[u8; 6]>);
+// Told of what went over the network, and how much.
+crate::hook!(fn counters() -> "network-count": fn(Count, u64));
+// Has this machine be in a group, or no longer.
+crate::hook!(fn groups() -> "group": fn(&IpAddr, bool) -> Result<()>);
 // Halts for at most so many nanoseconds.
 crate::hook!(fn sleepers() -> "sleep": fn(u64));
 
@@ -78,6 +82,55 @@ crate::register!("idle": fn() -> bool = { 20 => idle });
 /// Numbers of the interfaces, for programs: the loopback, and the network card.
 pub const LOOPBACK: u32 = 1;
 pub const LINK: u32 = 2;
+
+/// What can be counted.
+#[derive(Clone, Copy)]
+pub enum Count {
+    FramesIn,
+    BytesIn,
+    FramesOut,
+    BytesOut,
+    /// For which there was no room.
+    FramesUnsent,
+    /// From this machine to itself.
+    LocalPackets,
+    LocalBytes,
+    PacketsIn,
+    /// With a header that is not valid.
+    PacketsBad,
+    PacketsDelivered,
+    PacketsOut,
+    TcpActive,
+    TcpPassive,
+    TcpIn,
+    TcpOut,
+    TcpBad,
+    TcpReset,
+    UdpIn,
+    /// For a port that nobody is at.
+    UdpNobody,
+    UdpBad,
+    UdpOut,
+    /// For which a socket had no room.
+    UdpFull,
+}
+
+impl Count {
+    pub const KINDS: usize = Self::UdpFull as usize + 1;
+}
+
+/// So much of something went by.
+#[inline]
+pub fn count(what: Count, amount: usize) {
+    for counter in counters() {
+        (counter.item)(what, amount as u64);
+    }
+}
+
+/// Has this machine be in a group, or no longer. ENOPROTOOPT: nobody keeps groups.
+pub fn set_member(group: &IpAddr, is_in: bool) -> Result<()> {
+    (groups().first().ok_or(Errno::ENOPROTOOPT)?.item)(group, is_in)
+}
 
 /// No point in time.
 pub const NEVER: u64 = u64::MAX;
@@ -115,6 +168,7 @@ fn version(address: &IpAddr) -> u64 {
 /// A packet arrived.
 pub fn input(packet: &[u8], local: bool) {
     let Some(first) = packet.first() else { return };
+    count(Count::PacketsIn, 1);
     for entry in inputs().iter().filter(|entry| entry.key == u64::from(first >> 4)) {
         (entry.item)(packet, local);
     }
@@ -122,6 +176,7 @@ pub fn input(packet: &[u8], local: bool) {
 
 /// Hands a packet to whoever serves its protocol. False: nobody does.
 pub fn deliver(packet: &Packet) -> bool {
+    count(Count::PacketsDelivered, 1);
     let mut served = false;
     for entry in protocols().iter().filter(|entry| entry.key == u64::from(packet.protocol)) {
         served |= (entry.item)(packet);
@@ -195,6 +250,7 @@ fn failure(packet: &[u8], error: Errno) -> Option<Failure> {
 
 /// Sends an IP packet of `length` bytes.
 pub fn send(destination: &IpAddr, length: usize, fill: Fill) -> Result<()> {
+    count(Count::PacketsOut, 1);
     let output = outputs().iter().find(|entry| entry.key == version(destination));
     (output.ok_or(Errno::ENETUNREACH)?.item)(destination, length, fill)
 }
@@ -208,6 +264,8 @@ pub fn send_cut(destination: &IpAddr, packet: &[u8]) -> Result<()> {
 /// Sends a packet to this machine itself.
 pub fn send_local(length: usize, fill: Fill) -> Result<()> {
     (loopbacks().first().ok_or(Errno::ENETUNREACH)?.item)(length, fill);
+    count(Count::LocalPackets, 1);
+    count(Count::LocalBytes, length);
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! What cannot be separated: smoltcp's TCP speaks both versions of IP.
 
 mod buffer;
-mod engine;
+pub mod congestion;
+pub mod engine;
 mod requests;
 mod socket;

@@ -2,7 +2,7 @@
 
 use super::inet::{self, Ports};
 use super::socket::{self, AF_INET6, Call, Common, Protocol, Reply};
-use super::stack::{self, Packet};
+use super::stack::{self, Count, Packet};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::fs::file::Readiness;
@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use linux_raw_sys::net::*;
 
 const PROTOCOL: u8 = 17;
@@ -38,6 +38,9 @@ struct Udp {
     only_v6: Cell<bool>,
     hops: Cell<u8>,
     group_hops: Cell<u8>,
+    /// Groups that it is in, and whether they hear it on this machine too.
+    groups: RefCell<Vec<IpAddr>>,
+    hears_itself: Cell<bool>,
     /// The claim on a port, and the address.
     bound: Cell<Option<(u64, SocketAddr)>>,
     peer: Cell<Option<SocketAddr>>,
@@ -63,6 +66,8 @@ fn create(common: Common) -> Rc<dyn Protocol> {
         only_v6: Cell::new(false),
         hops: Cell::new(64),
         group_hops: Cell::new(1),
+        groups: RefCell::new(Vec::new()),
+        hears_itself: Cell::new(true),
         bound: Cell::new(None),
         peer: Cell::new(None),
         inbox: RefCell::new(VecDeque::new()),
@@ -83,12 +88,24 @@ fn fit(socket: &Udp, to: SocketAddr, from: SocketAddr) -> u32 {
     if own.port() != to.port() || !inet::matches(own.ip(), to.ip(), socket.only_v6.get()) {
         return 0;
     }
+    // Everybody is in the group of everybody.
+    let everybody =
+        [IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1))];
+    if to.ip().is_multicast() && !everybody.contains(&to.ip()) && !socket.groups.borrow().contains(&to.ip()) {
+        return 0;
+    }
     let specific = u32::from(!own.ip().is_unspecified());
     match socket.peer.get() {
         Some(peer) if peer == from => 4 + specific,
         Some(_) => 0,
         None => 1 + specific,
     }
+}
+
+/// Whether a socket is in a group.
+fn has_members(group: &IpAddr) -> bool {
+    let state = STATE.borrow();
+    state.sockets.iter().filter_map(Weak::upgrade).any(|socket| socket.groups.borrow().contains(group))
 }
 
 /// The sockets that take a datagram: all of a group's, or the one that fits best; of equals, by the sender's port.
@@ -126,6 +143,7 @@ fn receive(packet: &Packet) -> bool {
     if header[6..8] != [0, 0] {
         let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, length);
         if stack::sum(&[&pseudo.to_be_bytes(), bytes]) != 0xffff {
+            stack::count(Count::UdpBad, 1);
             return true;
         }
     } else if packet.source.is_ipv6() {
@@ -134,6 +152,7 @@ fn receive(packet: &Packet) -> bool {
     let from = SocketAddr::new(packet.source, u16::from_be_bytes([header[0], header[1]]));
     let to = SocketAddr::new(packet.destination, u16::from_be_bytes([header[2], header[3]]));
     let takers = takers(to, from, packet.unicast);
+    stack::count(if takers.is_empty() { Count::UdpNobody } else { Count::UdpIn }, 1);
     for socket in &takers {
         socket.take(from, &bytes[HEADER..]);
     }
@@ -168,6 +187,7 @@ impl Udp {
             || copy.try_reserve_exact(bytes.len()).is_err()
             || self.inbox.borrow_mut().try_reserve(1).is_err()
         {
+            stack::count(Count::UdpFull, 1);
             return;
         }
         copy.extend_from_slice(bytes);
@@ -207,6 +227,25 @@ impl Udp {
             }
             Some((_, own)) if !own.ip().is_unspecified() && !own.ip().is_multicast() => Ok(own.ip()),
             _ => stack::source_for(to),
+        }
+    }
+
+    /// Joins or leaves a group.
+    fn change(&self, group: IpAddr, joins: bool) -> Result<()> {
+        if !group.is_multicast() {
+            return Err(Errno::EINVAL);
+        }
+        let is_in = self.groups.borrow().contains(&group);
+        match (joins, is_in) {
+            (true, true) => return Err(Errno::EADDRINUSE),
+            (false, false) => return Err(Errno::EADDRNOTAVAIL),
+            _ => stack::set_member(&group, joins)?,
+        }
+        if joins {
+            list::push(&mut self.groups.borrow_mut(), group)
+        } else {
+            self.groups.borrow_mut().retain(|other| *other != group);
+            Ok(())
         }
     }
 
@@ -311,6 +350,11 @@ impl Protocol for Udp {
             fill(&mut packet);
             stack::send_cut(&to.ip(), &packet)?;
         }
+        stack::count(Count::UdpOut, 1);
+        if to.ip().is_multicast() && self.hears_itself.get() && has_members(&to.ip()) {
+            // Those of this machine that are in the group hear it too (`ip(7)`).
+            let _ = stack::send_local(whole, &mut fill);
+        }
         stack::run();
         Ok(length)
     }
@@ -408,16 +452,20 @@ impl Protocol for Udp {
                 }
                 self.only_v6.set(byte()? != 0);
             }
-            // Every group's datagrams arrive; being bound to the port is what counts.
-            (
-                inet::SOL_IP,
-                IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP | IP_MULTICAST_IF | IP_MULTICAST_LOOP
-                | IP_MULTICAST_ALL,
-            ) => {}
-            (
-                inet::SOL_IPV6,
-                IPV6_ADD_MEMBERSHIP | IPV6_DROP_MEMBERSHIP | IPV6_MULTICAST_IF | IPV6_MULTICAST_LOOP,
-            ) => {}
+            (inet::SOL_IP, IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP) => {
+                // `struct ip_mreq`, or a longer one: the group comes first. There is one interface to join on.
+                let octets = value.first_chunk::<4>().filter(|_| value.len() >= 8).ok_or(Errno::EINVAL)?;
+                self.change(IpAddr::from(*octets), name == IP_ADD_MEMBERSHIP)?;
+            }
+            (inet::SOL_IPV6, IPV6_ADD_MEMBERSHIP | IPV6_DROP_MEMBERSHIP) => {
+                let octets = value.first_chunk::<16>().filter(|_| value.len() >= 20).ok_or(Errno::EINVAL)?;
+                self.change(IpAddr::from(*octets), name == IPV6_ADD_MEMBERSHIP)?;
+            }
+            (inet::SOL_IP, IP_MULTICAST_LOOP) | (inet::SOL_IPV6, IPV6_MULTICAST_LOOP) => {
+                self.hears_itself.set(byte()? != 0);
+            }
+            // There is one way out; and nobody hears a group that it is not in.
+            (inet::SOL_IP, IP_MULTICAST_IF | IP_MULTICAST_ALL) | (inet::SOL_IPV6, IPV6_MULTICAST_IF) => {}
             (level, name) if inet::is_ip_hint(level, name) => {}
             _ => return Err(Errno::ENOPROTOOPT),
         }
@@ -431,6 +479,9 @@ impl Protocol for Udp {
                 u32::from(self.group_hops.get())
             }
             (inet::SOL_IPV6, IPV6_V6ONLY) => u32::from(self.only_v6.get()),
+            (inet::SOL_IP, IP_MULTICAST_LOOP) | (inet::SOL_IPV6, IPV6_MULTICAST_LOOP) => {
+                u32::from(self.hears_itself.get())
+            }
             (level, name) if inet::is_ip_hint(level, name) => 0,
             _ => return Err(Errno::ENOPROTOOPT),
         };
@@ -451,6 +502,9 @@ impl Protocol for Udp {
 impl Drop for Udp {
     fn drop(&mut self) {
         self.release();
+        for group in self.groups.take() {
+            let _ = stack::set_member(&group, false);
+        }
         STATE.borrow().sockets.retain(|socket| socket.strong_count() > 0);
     }
 }

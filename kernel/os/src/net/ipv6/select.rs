@@ -50,7 +50,7 @@ pub fn source(destination: &IpAddr) -> Result<IpAddr> {
     let now = tsc::now();
     let state = STATE.borrow();
     // What holds for a link alone is of no use beyond it.
-    let far = scope(target) > 2;
+    let far = scope(target) > 2 && !target.is_multicast();
     let usable = state.own.iter().filter(|own| !far || !own.address.is_unicast_link_local());
     let best = usable.max_by_key(|own| rank(own, target, now));
     best.map(|own| IpAddr::V6(own.address)).ok_or(Errno::EADDRNOTAVAIL)

@@ -1,6 +1,7 @@
 //! Connections and listeners, and the packets and timers that move them.
 
 use super::buffer::Buffer;
+use super::congestion;
 use super::requests::Requests;
 use crate::abi::entropy;
 use crate::cell::KernelCell;
@@ -9,7 +10,7 @@ use crate::errno::{Errno, Result};
 use crate::list;
 use crate::net::inet::{self, Ports};
 use crate::net::socket::Common;
-use crate::net::stack::{self, NEVER, Packet};
+use crate::net::stack::{self, Count, NEVER, Packet};
 use crate::sched::wait::Queue;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::{Rc, Weak};
@@ -21,7 +22,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State as Phase};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State as Phase};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr, IpListenEndpoint};
 
@@ -108,7 +109,7 @@ pub struct Connection {
     /// When it is given up.
     doom: Cell<u64>,
     /// When the peer was last heard.
-    heard: Cell<u64>,
+    pub heard: Cell<u64>,
     /// Whether anything arrived after the program had closed it.
     refused: Cell<bool>,
 }
@@ -189,6 +190,7 @@ impl TxToken for Leaving<'_> {
             if let Some(f) = f.take() {
                 result = Some(f(packet));
                 seal(packet);
+                stack::count(Count::TcpOut, 1);
             }
             if let Some(last) = last.as_mut().filter(|_| packet.len() <= BARE) {
                 last.clear();
@@ -353,7 +355,7 @@ impl Engine {
         // SAFETY: called once for each, and the sockets are dropped before the buffers.
         let [receive, send] = buffers.each_ref().map(|buffer| unsafe { buffer.memory() });
         let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
-        socket.set_congestion_control(CongestionControl::Reno);
+        socket.set_congestion_control(congestion::algorithm());
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = sockets.add(socket);
         self.renew(stack::mtu_to(&key.remote), seed);
@@ -431,11 +433,13 @@ impl Engine {
         // TIME-WAIT ends when the program has read what is there, not by itself.
         let waits =
             sockets.get_mut::<Socket>(connection.handle).state() == Phase::TimeWait && arrived.is_none();
+        let mut wanted = self.interface.poll_at(instant(now), &sockets);
         if !held && !waits {
             // Looking whether there is something to send costs less than trying to.
-            while self.interface.poll_at(instant(now), &sockets).is_some_and(|at| at <= instant(now))
+            while wanted.is_some_and(|at| at <= instant(now))
                 && self.interface.poll_egress(instant(now), &mut wire, &mut sockets) != PollResult::None
             {
+                wanted = self.interface.poll_at(instant(now), &sockets);
             }
         }
         let socket = sockets.get_mut::<Socket>(connection.handle);
@@ -443,6 +447,7 @@ impl Engine {
             // Nobody will ever read it: the peer is told so.
             socket.abort();
             self.interface.poll_egress(instant(now), &mut wire, &mut sockets);
+            wanted = self.interface.poll_at(instant(now), &sockets);
         }
         let socket = sockets.get_mut::<Socket>(connection.handle);
         let after = (socket.state(), socket.recv_queue(), socket.send_queue());
@@ -482,7 +487,6 @@ impl Engine {
             self.remove(connection);
             return wakes;
         }
-        let wanted = self.interface.poll_at(instant(now), &sockets);
         let deadline = match wanted {
             _ if waits => NEVER,
             // Now, although it was just looked at: there was no room to send, or it is held back.
@@ -598,6 +602,7 @@ impl Engine {
         }
         if packet.unicast {
             // Nobody: smoltcp answers a valid packet with a reset.
+            stack::count(Count::TcpReset, 1);
             self.set_local(segment.key.local);
             let mut wire = self.wire(&segment.key, Some(packet.whole), None);
             let mut nobody = SocketSet::new(Vec::new());
@@ -648,6 +653,7 @@ fn interface(seed: u64, mtu: usize) -> Interface {
 /// A connection is made: on to those that wait to be accepted.
 fn established(connection: &Rc<Connection>) -> Option<Rc<Queue>> {
     connection.doom.set(NEVER);
+    stack::count(Count::TcpPassive, 1);
     let listener = connection.listener.take().upgrade()?;
     listener.half_open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
     listener.ready.borrow_mut().push_back(connection.clone());
@@ -684,8 +690,10 @@ fn failed(failure: &stack::Failure) {
 }
 
 fn receive(packet: &Packet) -> bool {
-    if let Some(segment) = parse(packet) {
-        with(|engine| engine.receive(packet, &segment));
+    stack::count(Count::TcpIn, 1);
+    match parse(packet) {
+        Some(segment) => with(|engine| engine.receive(packet, &segment)),
+        None => stack::count(Count::TcpBad, 1),
     }
     true
 }
@@ -885,6 +893,7 @@ pub fn connect(
             made = Err(Errno::EADDRNOTAVAIL);
             return Wakes::default();
         }
+        stack::count(Count::TcpActive, 1);
         made = Ok(connection.clone());
         engine.drive(&connection, None)
     });

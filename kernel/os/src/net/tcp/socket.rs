@@ -1,6 +1,8 @@
 //! The socket interface of TCP (`tcp(7)`).
 
+use super::congestion;
 use super::engine::{self, Connection, Key, Listener};
+use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::fs::file::Readiness;
 use crate::memory::user;
@@ -110,6 +112,10 @@ impl Tcp {
         } else {
             machine.set_keep_alive(None);
             machine.set_timeout(None);
+        }
+        // What the program says of the peer's silence comes before what probes would find (`tcp(7)`).
+        if options.user_timeout.get() != 0 {
+            machine.set_timeout(Some(Duration::from_millis(u64::from(options.user_timeout.get()))));
         }
     }
 
@@ -520,7 +526,8 @@ impl Protocol for Tcp {
         match (level, name) {
             (SOL_SOCKET, SO_KEEPALIVE) => {}
             (SOL_TCP_LEVEL, TCP_CONGESTION) => {
-                return if value.starts_with(b"reno") { Ok(()) } else { Err(Errno::ENOENT) };
+                let name = value.split(|&byte| byte == 0).next().unwrap_or_default();
+                return if name == congestion::name().as_bytes() { Ok(()) } else { Err(Errno::ENOENT) };
             }
             (SOL_TCP_LEVEL, _) => {
                 let number = socket::number(value)?;
@@ -578,12 +585,14 @@ impl Protocol for Tcp {
             (SOL_TCP, TCP_USER_TIMEOUT) => options.user_timeout.get(),
             (SOL_TCP, TCP_DEFER_ACCEPT) => options.defer_accept.get(),
             (SOL_TCP, TCP_MAXSEG) => stack::mtu() as u32 - 40,
-            (SOL_TCP, TCP_CONGESTION) => return Ok(b"reno\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
+            (SOL_TCP, TCP_CONGESTION) => {
+                // TCP_CA_NAME_MAX
+                let mut name = congestion::name().as_bytes().to_vec();
+                name.resize(16, 0);
+                return Ok(name);
+            }
             (SOL_TCP, TCP_INFO) => {
-                // `struct tcp_info`: the state first; what is not counted is zero.
-                let mut info = alloc::vec![0; 104];
-                info[0] = self.phase_number();
-                return Ok(info);
+                return Ok(self.info());
             }
             (inet::SOL_IP, IP_TTL) => u32::from(options.hops.get()),
             (inet::SOL_IPV6, IPV6_V6ONLY) => u32::from(options.only_v6.get()),
@@ -630,6 +639,35 @@ impl Tcp {
         }
         self.connecting.set(false);
         result
+    }
+
+    /// `struct tcp_info`; what the state machine does not tell is zero.
+    fn info(&self) -> Vec<u8> {
+        let mut info = alloc::vec![0; 104];
+        info[0] = self.phase_number();
+        let Some(connection) = self.connection() else { return info };
+        let mtu = stack::mtu_to(&connection.key.remote().ip()) as u32;
+        let header = stack::header_length(&connection.key.remote().ip()) as u32 + 20;
+        let segment = mtu - header;
+        let (unacknowledged, window) = connection.with(|machine| {
+            (machine.send_queue() as u32, (machine.recv_capacity() - machine.recv_queue()) as u32)
+        });
+        let silence = (tsc::now().saturating_sub(connection.heard.get()) / 1_000_000) as u32;
+        // snd_mss, rcv_mss, unacked, last_data_recv, last_ack_recv, pmtu, advmss, rcv_space
+        let fields = [
+            (16, segment),
+            (20, segment),
+            (24, unacknowledged.div_ceil(segment)),
+            (52, silence),
+            (56, silence),
+            (60, mtu),
+            (84, segment),
+            (96, window),
+        ];
+        for (at, value) in fields {
+            info[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        info
     }
 
     /// The state as Linux numbers it.
