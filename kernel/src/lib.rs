@@ -24,6 +24,7 @@ mod link;
 mod mangled;
 mod mark;
 pub mod object;
+pub mod oci;
 mod os;
 mod payload;
 mod plan;

@@ -17,6 +17,7 @@ pub(crate) const S_IFMT: u32 = 0o170_000;
 pub(crate) const S_IFDIR: u32 = 0o040_000;
 pub(crate) const S_IFREG: u32 = 0o100_000;
 pub(crate) const S_IFLNK: u32 = 0o120_000;
+pub(crate) const S_IFIFO: u32 = 0o010_000;
 
 /// What there is to know about a file but its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
