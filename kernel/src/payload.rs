@@ -1,5 +1,6 @@
 //! The program and the files of an image, read from the host and looked at.
 
+mod container;
 mod libraries;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use bespoke_model::Config;
 
 use crate::embedded;
 use crate::layout::Appended;
+use crate::oci::{Image, ImageError};
 use crate::program::{self, Program, ProgramError};
 use crate::root::{Attributes, Builder, Root, S_IFDIR, S_IFLNK, S_IFREG};
 
@@ -42,6 +44,20 @@ pub enum PayloadError {
         path: PathBuf,
         /// The package that brings it.
         package: String,
+    },
+    /// The container image cannot be read, or is not to be trusted.
+    #[error("{}: {error}", path.display())]
+    Image {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        error: Box<ImageError>,
+    },
+    /// Not there.
+    #[error("{path} is not in the container image; correct the path, or take it out")]
+    NotInImage {
+        /// The path.
+        path: String,
     },
     /// No such demo.
     #[error("there is no demo program `{0}`; there is demo:hello")]
@@ -111,13 +127,27 @@ impl Payload {
     /// its file name, or where `[files]` puts that same file. A dynamic program brings its interpreter and the
     /// libraries that it asks for by name, as far as `[files]` does not have them; so do shared objects under `[files]`, which it may load.
     ///
+    /// With an `[image]` the program and its libraries are that container image's, and lie where they lie there, with
+    /// the links that lead to them; what is under `[files]` goes before what the image has at the same place.
+    ///
     /// # Errors
     /// When a file cannot be read, or the program cannot be started: see [`PayloadError`].
     pub fn load(config: &Config, base_dir: &Path) -> Result<Self, PayloadError> {
+        let image = config.image().map(|source| container::open(source, base_dir)).transpose()?;
+        Self::load_from(config, base_dir, image.as_ref())
+    }
+
+    /// Does the same with the config's container image, which was opened before.
+    ///
+    /// # Errors
+    /// As [`Payload::load`].
+    pub fn load_from(config: &Config, base_dir: &Path, image: Option<&Image>) -> Result<Self, PayloadError> {
         let mut builder = Builder::default();
         let program = config.program().filter(|program| !program.path.is_empty());
         let demo = program.and_then(|program| program.path.strip_prefix("demo:"));
-        let host = program.filter(|_| demo.is_none()).map(|program| base_dir.join(&program.path));
+        let boxed = image.filter(|_| demo.is_none()).zip(program);
+        let host = program.filter(|_| demo.is_none() && image.is_none());
+        let host = host.map(|program| base_dir.join(&program.path));
         let identity = host.as_deref().and_then(identity);
         if let (Some(host), Some(package)) = (&host, program.and_then(|program| program.package.as_ref()))
             && !host.exists()
@@ -126,7 +156,10 @@ impl Payload {
         }
         let mut guest = None;
         for (path, from) in config.files() {
-            let path = guest_path(path)?;
+            let mut path = guest_path(path)?;
+            if let Some(image) = image {
+                path = container::place(&mut builder, image, &path)?;
+            }
             let from = base_dir.join(from);
             if identity.is_some() && identity == self::identity(&from) {
                 guest = Some(path.clone());
@@ -134,17 +167,37 @@ impl Payload {
             add_tree(&mut builder, &path, &from, true)?;
         }
         for (path, contents) in config.texts() {
-            add(
-                &mut builder,
-                &guest_path(path)?,
-                Attributes::made(S_IFREG | 0o644),
-                contents.clone().into_bytes(),
-            )?;
+            let mut path = guest_path(path)?;
+            if let Some(image) = image {
+                path = container::place(&mut builder, image, &path)?;
+            }
+            add(&mut builder, &path, Attributes::made(S_IFREG | 0o644), contents.clone().into_bytes())?;
         }
 
+        if let (Some(image), Some(source)) = (image, config.image()) {
+            container::add_files(&mut builder, image, source)?;
+        }
         let mut start = Start { cwd: "/".into(), ..Start::default() };
         let mut inspected = None;
-        if let Some(program) = program {
+        if let Some((image, program)) = boxed {
+            let path = guest_path(&program.path)?;
+            let missing = |_| PayloadError::NotInImage { path: path.clone() };
+            let bytes = image.read_file(&path).map_err(missing)?;
+            let real = image.real_path(&path).unwrap_or_default();
+            let bytes = builder.data(&real).map_or(bytes, <[u8]>::to_vec);
+            let looked = program::inspect(&bytes)
+                .map_err(|error| PayloadError::Program { path: path.clone().into(), error })?;
+            container::add_way(&mut builder, image, &path)?;
+            libraries::add(
+                &mut builder,
+                libraries::Source::Image(image),
+                &looked.kind,
+                Path::new(&real),
+                &real,
+            )?;
+            inspected = Some(looked);
+            start = Start::of(program, path)?;
+        } else if let Some(program) = program {
             let (name, attributes, bytes) = match (demo, &host) {
                 (Some(name), _) => {
                     let bytes = embedded::demo(name).ok_or_else(|| PayloadError::NoDemo(name.into()))?;
@@ -174,15 +227,17 @@ impl Payload {
                 }
             };
             if let (Some(Program { kind, .. }), Some(host)) = (&inspected, &host) {
-                libraries::add(&mut builder, kind, host, &at)?;
+                libraries::add(&mut builder, libraries::Source::Host, kind, host, &at)?;
             }
-            start.path = Some(at);
-            start.cwd = program.cwd.clone().unwrap_or_else(|| "/".into());
-            start.args.clone_from(&program.args);
-            start.env.clone_from(&program.env);
-            start.check()?;
+            start = Start::of(program, at)?;
         }
-        Ok(Self::new(builder, start, inspected))
+        // A link's target is the program's share too.
+        let real = boxed.zip(start.path.as_ref()).and_then(|((image, _), path)| image.real_path(path));
+        let mut payload = Self::new(builder, start, inspected);
+        if let Some(real) = real {
+            payload.program_share = payload.root.share_of(&real);
+        }
+        Ok(payload)
     }
 
     fn new(builder: Builder, start: Start, program: Option<Program>) -> Self {
@@ -243,6 +298,18 @@ impl Payload {
 }
 
 impl Start {
+    /// The start of the program that lies at `path`.
+    fn of(program: &bespoke_model::Program, path: String) -> Result<Self, PayloadError> {
+        let start = Self {
+            path: Some(path),
+            cwd: program.cwd.clone().unwrap_or_else(|| "/".into()),
+            args: program.args.clone(),
+            env: program.env.clone(),
+        };
+        start.check()?;
+        Ok(start)
+    }
+
     fn check(&self) -> Result<(), PayloadError> {
         let nul = |texts: &[String]| texts.iter().any(|text| text.contains('\0'));
         if nul(&self.args) {

@@ -10,7 +10,7 @@ use crate::config::Config;
 /// An entry that is not the same in two configs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// `set`, `fit`, `program`, `files`, `text`, or empty for the top of the file.
+    /// `set`, `fit`, `program`, `image`, `files`, `text`, or empty for the top of the file.
     pub table: String,
     /// The key: an id, a guest path, `args`.
     pub key: String,
@@ -36,7 +36,7 @@ fn show(value: &Option<Json>) -> String {
 /// An entry that two sides changed differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    /// `set`, `fit`, `program`, `files`, `text`, or empty for the top of the file.
+    /// `set`, `fit`, `program`, `image`, `files`, `text`, or empty for the top of the file.
     pub table: String,
     /// The key.
     pub key: String,
@@ -90,6 +90,15 @@ impl Config {
             put("program", "hostname", json!(p.hostname));
             put("program", "package", json!(p.package));
         }
+        if let Some(i) = self.image() {
+            put("image", "archive", json!(i.archive));
+            put("image", "tag", json!(i.tag));
+            put("image", "id", json!(i.id));
+            put("image", "files", json!(i.files));
+            put("image", "without", json!(i.without));
+            put("image", "max-size", json!(i.max_size));
+            put("image", "max-files", json!(i.max_files));
+        }
         for (guest, host) in self.files() {
             put("files", guest, json!(host));
         }
@@ -125,7 +134,7 @@ impl Config {
         let (b, o, t) = (base.entries(), ours.entries(), theirs.entries());
         let mut merge = Merge { config: ours.clone(), taken: Vec::new(), conflicts: Vec::new() };
         for difference in ours.diff(theirs) {
-            let tables = ["", "fit", "files", "program", "set", "text"];
+            let tables = ["", "fit", "files", "image", "program", "set", "text"];
             let Some(table) = tables.into_iter().find(|t| *t == difference.table) else { continue };
             let key = (table, difference.key.clone());
             let (b, o, t) = (b.get(&key), o.get(&key), t.get(&key));

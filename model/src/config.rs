@@ -14,6 +14,7 @@ use crate::decisions::Decision;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
 use crate::document::{self, Placed};
 use crate::reader::Reader;
+use crate::source::{self, ImageSource};
 
 /// The version of the config format that this crate writes.
 pub const SCHEMA: i64 = 1;
@@ -48,6 +49,7 @@ struct View {
     program: Option<Program>,
     files: BTreeMap<String, String>,
     texts: BTreeMap<String, String>,
+    image: Option<ImageSource>,
     set: BTreeMap<String, Decision>,
     fit: BTreeMap<String, Decision>,
     /// Where things stand in the text, for messages: keyed `table.key`, the spans of key and value.
@@ -138,6 +140,11 @@ impl Config {
         &self.view.texts
     }
 
+    /// The container image that the program and its files come from, when the config names one.
+    pub fn image(&self) -> Option<&ImageSource> {
+        self.view.image.as_ref()
+    }
+
     /// What the user pinned, in the order of ids.
     pub fn set_entries(&self) -> impl Iterator<Item = (&str, &Decision)> {
         self.view.set.iter().map(|(id, d)| (id.as_str(), d))
@@ -187,9 +194,6 @@ impl Config {
     /// Replaces the program. Keys that do not change keep their formatting.
     pub fn set_program(&mut self, program: &Program) {
         let before = self.view.program.clone().unwrap_or_default();
-        let list = |items: &[String]| -> Option<toml_edit::Value> {
-            (!items.is_empty()).then(|| items.iter().map(String::as_str).collect::<toml_edit::Array>().into())
-        };
         let text = |t: &Option<String>| t.as_deref().map(toml_edit::Value::from);
         let wanted = [
             ("path", before.path != program.path, Some(program.path.as_str().into())),
@@ -203,6 +207,27 @@ impl Config {
         for (key, changed, to) in wanted {
             if changed {
                 put(self.doc.as_table_mut(), "program", key, to, false);
+            }
+        }
+        self.refresh();
+    }
+
+    /// Replaces the container image. Keys that do not change keep their formatting.
+    pub fn set_image(&mut self, image: &ImageSource) {
+        let before = self.view.image.clone().unwrap_or_default();
+        let size = |n: Option<u64>| n.and_then(|n| i64::try_from(n).ok()).map(toml_edit::Value::from);
+        let wanted = [
+            ("archive", before.archive != image.archive, Some(image.archive.as_str().into())),
+            ("tag", before.tag != image.tag, image.tag.as_deref().map(Into::into)),
+            ("id", before.id != image.id, image.id.as_deref().map(Into::into)),
+            ("files", before.files != image.files, list(&image.files)),
+            ("without", before.without != image.without, list(&image.without)),
+            ("max-size", before.max_size != image.max_size, size(image.max_size)),
+            ("max-files", before.max_files != image.max_files, size(image.max_files)),
+        ];
+        for (key, changed, to) in wanted {
+            if changed {
+                put(self.doc.as_table_mut(), "image", key, to, false);
             }
         }
         self.refresh();
@@ -313,7 +338,7 @@ impl Config {
         found.map(|(_, value)| Location::new(&self.text, value.clone()))
     }
 
-    /// A problem at an entry of a table (`set`, `fit`, `files`, `text`, `program`, or the empty name for the top), at its key or at its value.
+    /// A problem at an entry of a table (`set`, `fit`, `files`, `text`, `image`, `program`, or the empty name for the top), at its key or at its value.
     pub fn problem_at(&self, table: &'static str, key: &str, at_value: bool, message: String) -> Diagnostic {
         match self.view.spans.get(&(table, key.to_string())) {
             Some((k, v)) => {
@@ -341,6 +366,11 @@ fn assign(table: &mut dyn toml_edit::TableLike, key: &str, mut to: toml_edit::Va
     }
 }
 
+/// A list of texts; an empty one is left out.
+fn list(items: &[String]) -> Option<toml_edit::Value> {
+    (!items.is_empty()).then(|| items.iter().map(String::as_str).collect::<toml_edit::Array>().into())
+}
+
 /// Changes an entry of a table, making the table when needed and removing it when the last entry goes.
 fn put(doc: &mut Table, table: &str, key: &str, to: Option<toml_edit::Value>, sorted: bool) {
     let Some(to) = to else {
@@ -363,7 +393,11 @@ fn put(doc: &mut Table, table: &str, key: &str, to: Option<toml_edit::Value>, so
 fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
     let (mut r, root) = Reader::new(file, text);
     let mut view = View { schema: SCHEMA, ..View::default() };
-    r.only(&root, &["schema", "name", "extends", "program", "files", "text", "set", "fit"], "a config");
+    r.only(
+        &root,
+        &["schema", "name", "extends", "program", "image", "files", "text", "set", "fit"],
+        "a config",
+    );
     for (key, span, item) in root.entries() {
         view.spans.insert(("", key.to_string()), (span, item.span.clone()));
     }
@@ -463,6 +497,12 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
             hostname: hostname.map(|(t, _)| t.into_owned()),
             package: package.map(|(t, _)| t.into_owned()),
         });
+    }
+    if let Some(table) = r.table(&root, "image") {
+        for (key, span, item) in table.entries() {
+            view.spans.insert(("image", key.to_string()), (span, item.span.clone()));
+        }
+        view.image = Some(source::read(&mut r, table, root.key_span("image")));
     }
     for name in ["files", "text"] {
         let Some(table) = r.table(&root, name) else { continue };

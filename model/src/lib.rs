@@ -62,6 +62,7 @@ mod refusal;
 mod resolve;
 mod schema;
 mod solver;
+mod source;
 mod tree;
 mod value;
 
@@ -79,6 +80,7 @@ pub use migrate::Migration;
 pub use reason::{Place, Reason};
 pub use refusal::Refusal;
 pub use resolve::{Origin, Resolution};
+pub use source::ImageSource;
 pub use tree::{
     CapabilityId, Clause, Kind, Link, Node, NodeId, Param, ParamId, Rule, Source, Term, Tree, last_part,
 };

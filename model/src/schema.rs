@@ -67,6 +67,21 @@ impl Tree {
                         "package": { "type": "string", "pattern": "^[a-z0-9+.-]{2,}$", "description": "The package of Debian and Ubuntu that brings the program." }
                     }
                 },
+                "image": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["archive"],
+                    "description": "A container image that the program and its files come from.",
+                    "properties": {
+                        "archive": text("What `docker save` wrote, or an OCI layout; relative to this file."),
+                        "tag": text("The image's name, when there are several."),
+                        "id": { "type": "string", "pattern": "^sha(256|512):[0-9a-f]+$", "description": "The image's id; a build refuses any other." },
+                        "files": { "type": "array", "items": { "type": "string", "pattern": "^/" }, "description": "What of the image is packed besides the program and its libraries." },
+                        "without": { "type": "array", "items": { "type": "string", "pattern": "^/" }, "description": "What of that is not." },
+                        "max-size": { "type": ["string", "integer"], "description": "How many bytes it may unpack to." },
+                        "max-files": { "type": "integer", "minimum": 1, "description": "How many files it may have." }
+                    }
+                },
                 "files": {
                     "type": "object",
                     "description": "Files to pack: guest path = host path, relative to this file.",

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use bespoke_kernel::oci::{Image, KERNEL, Limits, Pick, Unikernel};
 use bespoke_kernel::run::Options;
 use bespoke_kernel::{Os, Payload, Plan, Sizer};
 use bespoke_model::{Measure, NodeId, Resolution, Tree, Value};
 
 use crate::app::doc::Backend;
-use crate::presets::{Chain, Failure};
+use crate::presets::{self, Chain, Failure};
 
 /// Measures images with the code that writes them.
 #[derive(Debug)]
@@ -45,8 +46,12 @@ impl Kernel {
 /// What is read for a config, and the state that it is in on the disk.
 fn fingerprint(chain: &Chain) -> String {
     let config = chain.flattened();
-    let mut key = format!("{:?} {:?} {:?}", config.program(), config.files(), config.texts());
-    let program = config.program().map(|program| &program.path);
+    let (program, files, texts) = (config.program(), config.files(), config.texts());
+    let mut key = format!("{program:?} {:?} {files:?} {texts:?}", config.image());
+    let program = match config.image() {
+        Some(image) => Some(&image.archive),
+        None => config.program().map(|program| &program.path),
+    };
     for path in program.into_iter().chain(config.files().values()) {
         if let Ok(meta) = std::fs::metadata(chain.dir.join(path)) {
             key.push_str(&format!(" {} {:?}", meta.len(), meta.modified().ok()));
@@ -101,6 +106,55 @@ pub fn options(tree: &Tree, resolution: &Resolution) -> Options {
     };
     let network = is_on("driver.virtio-net");
     Options { network, guest_address, ..Options::default() }
+}
+
+/// Builds an image and writes it as an OCI image: into a folder, or as one file. The length of the bootable file in it.
+///
+/// # Errors
+/// When it cannot be.
+pub fn build_oci(
+    os: &'static Os,
+    chain: &Chain,
+    resolution: &Resolution,
+    to: &Path,
+    folder: bool,
+    reference: &str,
+) -> Result<u64, Failure> {
+    let payload = payload(chain)?;
+    let plan = Plan::new(os, resolution, &payload).map_err(|error| Failure::from_kernel(&error))?;
+    let kernel = plan.to_vec().map_err(|error| Failure::from_kernel(&error))?;
+    let bytes = kernel.len() as u64;
+    let program = chain.program();
+    let path = payload.program_path().map(str::to_owned);
+    let unikernel = Unikernel {
+        kernel,
+        reference: reference.to_owned(),
+        command: path.into_iter().chain(program.iter().flat_map(|program| program.args.clone())).collect(),
+        env: program.map(|program| program.env.clone()).unwrap_or_default(),
+        cwd: program.and_then(|program| program.cwd.clone()).unwrap_or_default(),
+    };
+    let written = match folder {
+        true => unikernel.write_folder(to),
+        false => presets::write_bytes(to, &unikernel.to_tar()),
+    };
+    let failed = |error| Failure::new(format!("cannot write {}: {}", to.display(), presets::plain(&error)));
+    written.map_err(failed).map(|()| bytes)
+}
+
+/// The bootable file in an OCI image that [`build_oci`] made.
+///
+/// # Errors
+/// When there is none in it.
+pub fn kernel_of(archive: &Path) -> Result<Vec<u8>, Failure> {
+    let image = Image::open(archive, &Pick::default(), Limits::default()).map_err(|error| {
+        let failure = Failure::from_kernel(&error);
+        Failure { message: format!("{}: {}", archive.display(), failure.message), ..failure }
+    })?;
+    image.read_file(KERNEL).map_err(|_| {
+        let failure =
+            Failure::new(format!("{} is a container image without a bootable file", archive.display()));
+        failure.hint(format!("to write a config for it: bespoke new --image {}", archive.display()))
+    })
 }
 
 /// Builds an image and writes it; its length.

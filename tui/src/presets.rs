@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bespoke_model::{Config, Decisions, Program};
+use bespoke_model::{Config, Decisions, ImageSource, Program};
 
 /// The presets that ship: names and texts.
 pub const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
@@ -64,11 +64,20 @@ impl Chain {
         self.config.program().or_else(|| self.below.iter().find_map(|(_, config)| config.program()))
     }
 
+    /// The config's container image, or else the nearest one below.
+    pub fn image(&self) -> Option<&ImageSource> {
+        self.config.image().or_else(|| self.below.iter().find_map(|(_, config)| config.image()))
+    }
+
     /// The program in a few words, when it is a file that can be looked at.
     pub fn about(&self) -> Option<String> {
         let path = &self.program()?.path;
         if path.starts_with("demo:") {
             return Some("a demo that comes with bespoke".to_owned());
+        }
+        // To look at it takes reading the whole image.
+        if self.image().is_some() {
+            return None;
         }
         let bytes = fs::read(self.dir.join(path)).ok()?;
         Some(crate::cli::describe(&bespoke_kernel::program::inspect(&bytes).ok()?))
@@ -81,6 +90,11 @@ impl Chain {
             && let Some(program) = self.program()
         {
             config.set_program(program);
+        }
+        if config.image().is_none()
+            && let Some(image) = self.image()
+        {
+            config.set_image(image);
         }
         for (_, below) in &self.below {
             for (guest, host) in below.files() {
@@ -279,7 +293,14 @@ pub fn relocated(chain: &Chain, to: &Path) -> Config {
     if let Some(extended) = config.extends().filter(|name| !name.starts_with("preset:")).and_then(moved) {
         config.set_extends(Some(&extended));
     }
-    if let Some(program) = config.program().filter(|program| !program.path.starts_with("demo:"))
+    let boxed = config.image().is_some();
+    if let Some(image) = config.image()
+        && let Some(archive) = moved(&image.archive)
+    {
+        let image = ImageSource { archive, ..image.clone() };
+        config.set_image(&image);
+    }
+    if let Some(program) = config.program().filter(|program| !boxed && !program.path.starts_with("demo:"))
         && let Some(path) = moved(&program.path)
     {
         let program = Program { path, ..program.clone() };
@@ -298,21 +319,27 @@ pub fn relocated(chain: &Chain, to: &Path) -> Config {
 /// # Errors
 /// When it cannot be written; nothing is left behind.
 pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::new(format!("cannot write {}: {}", path.display(), plain(&error)));
+    write_bytes(path, text.as_bytes()).map_err(failed)
+}
+
+/// Does the same with any bytes.
+///
+/// # Errors
+/// When it cannot be written; nothing is left behind.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // A link stays a link: what it points to is replaced.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let put = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".bespoke-").tempfile_in(dir_of(&target))?;
-        file.write_all(text.as_bytes())?;
-        let mode = match fs::metadata(&target) {
-            Ok(meta) => meta.permissions(),
-            Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
-        };
-        file.as_file().set_permissions(mode)?;
-        file.as_file().sync_all()?;
-        file.persist(&target).map_err(|error| error.error)?;
-        Ok(())
+    let mut file = tempfile::Builder::new().prefix(".bespoke-").tempfile_in(dir_of(&target))?;
+    file.write_all(bytes)?;
+    let mode = match fs::metadata(&target) {
+        Ok(meta) => meta.permissions(),
+        Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
     };
-    put().map_err(|error| Failure::new(format!("cannot write {}: {}", path.display(), plain(&error))))
+    file.as_file().set_permissions(mode)?;
+    file.as_file().sync_all()?;
+    file.persist(&target).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// The text of an error without the operating system's number for it, and without the names of temporary files.

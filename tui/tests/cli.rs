@@ -493,3 +493,45 @@ fn running_a_program_tells_what_to_do_first() {
         "error: app is a program, not an image or a config\nhint: to write a config for it: bespoke new app\n"
     );
 }
+
+#[test]
+fn images_are_named_and_refused_in_words() {
+    let place = Place::new().with("app.toml", HELLO).with("noise.tar", "no archive");
+    let hint = "hint: write NAME:TAG in lower case, such as registry.example/redis:7";
+    place.fails(
+        &["build", "app.toml", "--format", "oci", "--tag", "Hello"],
+        2,
+        &format!("error: `Hello` is not an image's name\n{hint}"),
+    );
+    place.fails(
+        &["build", "app.toml", "--tag", "hello:1"],
+        2,
+        "error: --tag names an OCI image\nhint: add --format oci",
+    );
+    place.fails(
+        &["new", "--image", "nowhere.tar"],
+        1,
+        "error: nowhere.tar: the archive cannot be read: No such file or directory\nhint: correct the path, or save the image again",
+    );
+    place.fails(
+        &["new", "--image", "noise.tar"],
+        1,
+        "error: noise.tar: the archive is cut off or malformed: failed to read entire block\nhint: save the image again",
+    );
+    place.fails(
+        &["new", "--image", "noise.tar", "--max-size", "much"],
+        2,
+        "error: `much` is not a size\nhint: write a size such as 16G",
+    );
+    let made = place.json(&["build", "app.toml", "--format", "oci", "--json"]);
+    assert_eq!((made["path"].as_str(), made["tag"].as_str()), (Some("app.oci.tar"), Some("app:latest")));
+    // A config whose image is not there is told where it says so.
+    let place = Place::new().with(
+        "app.toml",
+        "schema = 1\nextends = \"preset:hello\"\n[image]\narchive = \"gone.tar\"\n[program]\npath = \"/bin/x\"\n",
+    );
+    let ran = place.run(&["check", "app.toml"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("there is no container image gone.tar"), "{}", ran.err);
+    assert!(ran.err.contains("archive = \"gone.tar\""), "{}", ran.err);
+}

@@ -132,8 +132,10 @@ pub fn wanted(image: &Image, launch: &Launch, program: &[u8], libraries: &[Strin
             found.add(above, "the program names a file in it");
         }
     }
-    found.paths.remove(&launch.path);
-    found.paths.remove(&real);
+    // These come by themselves.
+    let brought =
+        |path: &str| image.real_path(path).is_some_and(|path| path == real || libraries.contains(&path));
+    found.paths.retain(|path, _| !brought(path));
     found.finish()
 }
 

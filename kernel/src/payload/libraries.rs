@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::oci::Image;
 use crate::program::{self, ProgramKind};
 use crate::root::Builder;
 
-use super::{PayloadError, add_tree, guest_path};
+use super::{PayloadError, add as add_file, add_tree, container, guest_path};
 
 /// Where glibc's interpreter looks by itself, on the distributions there are.
 const GLIBC: &[&str] =
@@ -18,20 +19,93 @@ const GLIBC: &[&str] =
 /// Where musl's does.
 const MUSL: &[&str] = &["/lib", "/usr/local/lib", "/usr/lib"];
 
+/// Where libraries are taken from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'i> {
+    /// This machine.
+    Host,
+    /// A container image.
+    Image(&'i Image),
+}
+
+impl Source<'_> {
+    fn read(self, path: &Path) -> std::io::Result<Vec<u8>> {
+        match self {
+            Source::Host => fs::read(path),
+            Source::Image(image) => image.read_file(&path.to_string_lossy()),
+        }
+    }
+
+    /// Whether it is a library for this processor.
+    fn usable(self, path: &Path) -> bool {
+        self.read(path).is_ok_and(|bytes| program::libraries(&bytes).is_ok())
+    }
+
+    /// Packs a file, unless there is one at that place.
+    fn pack(self, builder: &mut Builder, guest: &str, from: &Path) -> Result<(), PayloadError> {
+        match self {
+            Source::Host if builder.contains(guest) => Ok(()),
+            Source::Host => add_tree(builder, guest, from, true),
+            // Found beyond where the guest's interpreter looks: put there, under that name.
+            Source::Image(image) if Path::new(guest) != from => {
+                let guest = container::place(builder, image, guest)?;
+                let read = |error| PayloadError::Read { path: from.to_owned(), error };
+                let mut entries = image.entries(&from.to_string_lossy()).map_err(read)?;
+                match entries.pop() {
+                    Some(entry) if !builder.contains(&guest) => {
+                        add_file(builder, &guest, entry.attributes, image.data(&entry).map_err(read)?)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Source::Image(image) => container::add_way(builder, image, guest).map(drop),
+        }
+    }
+
+    /// The bytes of what is packed at a path.
+    fn packed(self, builder: &Builder, guest: &str) -> Vec<u8> {
+        let at = match self {
+            Source::Host => None,
+            Source::Image(image) => image.real_path(guest),
+        };
+        builder.data(at.as_deref().unwrap_or(guest)).unwrap_or_default().to_vec()
+    }
+
+    /// The directories that `/etc/ld.so.conf` and the files beside it list.
+    fn configured(self) -> Vec<PathBuf> {
+        let folder = "/etc/ld.so.conf.d";
+        let mut files = vec![PathBuf::from("/etc/ld.so.conf")];
+        match self {
+            Source::Host => {
+                let entries = fs::read_dir(folder).into_iter().flatten();
+                files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+            }
+            Source::Image(image) => {
+                files.extend(image.names(folder).into_iter().map(|name| Path::new(folder).join(name)));
+            }
+        }
+        files.sort();
+        let texts = files.iter().filter_map(|file| String::from_utf8(self.read(file).ok()?).ok());
+        let lines: Vec<String> =
+            texts.flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>()).collect();
+        lines.into_iter().filter(|line| line.starts_with('/')).map(PathBuf::from).collect()
+    }
+}
+
 /// Adds the interpreter and all libraries of a dynamic program, and those that packed plug-ins need. `host` is its file, `guest` its path in the image.
 pub(super) fn add(
     builder: &mut Builder,
+    source: Source<'_>,
     kind: &ProgramKind,
     host: &Path,
     guest: &str,
 ) -> Result<(), PayloadError> {
     let ProgramKind::Dynamic { interp, needed, runpath } = kind else { return Ok(()) };
     let interp = guest_path(interp)?;
-    if !builder.contains(&interp) {
-        add_tree(builder, &interp, Path::new(&interp), true)?;
-    }
+    source.pack(builder, &interp, Path::new(&interp))?;
     let musl = interp.contains("ld-musl");
-    let search = Search { directories: if musl { MUSL } else { GLIBC }, configured: configured() };
+    let search =
+        Search { source, directories: if musl { MUSL } else { GLIBC }, configured: source.configured() };
     // musl's interpreter is its C library; glibc's is asked for by name as well.
     let mut known: BTreeSet<String> = interp.rsplit('/').next().map(String::from).into_iter().collect();
     if musl {
@@ -72,11 +146,9 @@ pub(super) fn add(
                 return Err(PayloadError::NoLibrary { library, needed_by });
             };
             let guest = guest_path(&guest)?;
-            if !builder.contains(&guest) {
-                add_tree(builder, &guest, &host, true)?;
-            }
-            let bytes = builder.data(&guest).unwrap_or_default();
-            let (needed, runpath) = program::libraries(bytes)
+            source.pack(builder, &guest, &host)?;
+            let bytes = source.packed(builder, &guest);
+            let (needed, runpath) = program::libraries(&bytes)
                 .map_err(|error| PayloadError::Program { path: host.clone(), error })?;
             let host = host.parent().unwrap_or(Path::new("/")).to_owned();
             let directory = directory(&guest).to_owned();
@@ -105,13 +177,14 @@ struct Found {
     guest: String,
 }
 
-struct Search {
+struct Search<'i> {
+    source: Source<'i>,
     directories: &'static [&'static str],
     /// Directories that only the host's cache knows.
     configured: Vec<PathBuf>,
 }
 
-impl Search {
+impl Search<'_> {
     fn find(&self, library: &str, asking: &Asking, builder: &Builder) -> Option<Found> {
         if library.contains('/') {
             return library.starts_with('/').then(|| Found { host: library.into(), guest: library.into() });
@@ -121,24 +194,20 @@ impl Search {
             let origin = |with: &str| entry.replace("${ORIGIN}", with).replace("$ORIGIN", with);
             let host = PathBuf::from(origin(&asking.host.to_string_lossy())).join(library);
             let guest = plain(&format!("{}/{library}", origin(&asking.guest)));
-            if builder.contains(&guest) || usable(&host) {
+            if builder.contains(&guest) || self.source.usable(&host) {
                 return Some(Found { host, guest });
             }
         }
         for directory in self.directories {
             let guest = format!("{directory}/{library}");
-            if builder.contains(&guest) || usable(Path::new(&guest)) {
+            if builder.contains(&guest) || self.source.usable(Path::new(&guest)) {
                 return Some(Found { host: guest.clone().into(), guest });
             }
         }
-        let host = self.configured.iter().map(|dir| dir.join(library)).find(|path| usable(path))?;
+        let host =
+            self.configured.iter().map(|dir| dir.join(library)).find(|path| self.source.usable(path))?;
         Some(Found { host, guest: format!("{}/{library}", self.directories[0]) })
     }
-}
-
-/// Whether it is a library for this processor.
-fn usable(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| program::libraries(&bytes).is_ok())
 }
 
 fn directory(path: &str) -> &str {
@@ -159,19 +228,6 @@ fn plain(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-/// The directories that `/etc/ld.so.conf` and the files beside it list.
-fn configured() -> Vec<PathBuf> {
-    let mut files = vec![PathBuf::from("/etc/ld.so.conf")];
-    if let Ok(entries) = fs::read_dir("/etc/ld.so.conf.d") {
-        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-    }
-    files.sort();
-    let texts = files.iter().filter_map(|file| fs::read_to_string(file).ok());
-    let lines: Vec<String> =
-        texts.flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>()).collect();
-    lines.into_iter().filter(|line| line.starts_with('/')).map(PathBuf::from).collect()
 }
 
 #[cfg(test)]
@@ -229,7 +285,7 @@ mod tests {
             needed: vec!["libnowhere.so.7".into()],
             runpath: Some("$ORIGIN/../lib:/nowhere".into()),
         };
-        let error = add(&mut builder, &kind, Path::new("/opt/x/bin/p"), "/bin/p").unwrap_err();
+        let error = add(&mut builder, Source::Host, &kind, Path::new("/opt/x/bin/p"), "/bin/p").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("/bin/p needs libnowhere.so.7"), "{text}");
     }
@@ -249,7 +305,7 @@ mod tests {
             runpath: Some("/nowhere:$ORIGIN/../lib".into()),
             must_have: true,
         };
-        let search = Search { directories: GLIBC, configured: vec![] };
+        let search = Search { source: Source::Host, directories: GLIBC, configured: vec![] };
         let found = search.find("libown.so", &asking, &Builder::default()).unwrap();
         assert_eq!(found.guest, "/lib/libown.so");
         assert_eq!(fs::canonicalize(found.host).unwrap(), fs::canonicalize(library).unwrap());

@@ -69,8 +69,24 @@ pub enum Command {
 /// `bespoke new`.
 #[derive(Args, Debug)]
 pub struct New {
-    /// The program: an ELF executable for Linux on x86-64
-    pub program: PathBuf,
+    /// The program: an ELF executable for Linux on x86-64; with --image one in it, instead of the one that it starts
+    #[arg(required_unless_present = "image")]
+    pub program: Option<PathBuf>,
+    /// Take the program from a container image: what `docker save` writes, or an OCI layout (file or folder)
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// The image's name, when there are several
+    #[arg(long, value_name = "NAME", requires = "image")]
+    pub tag: Option<String>,
+    /// Pack all files of the image, not just those that the program is likely to want
+    #[arg(long, requires = "image")]
+    pub all_files: bool,
+    /// How many bytes the image may unpack to [default: 8G, and 200 times what is compressed]
+    #[arg(long, value_name = "SIZE", requires = "image")]
+    pub max_size: Option<String>,
+    /// How many files the image may have [default: 1000000]
+    #[arg(long, value_name = "COUNT", requires = "image")]
+    pub max_files: Option<u64>,
     /// Where to write the config [default: PROGRAM's name with .toml, here]
     #[arg(short, long)]
     pub output: Option<PathBuf>,
@@ -83,6 +99,9 @@ pub struct New {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
+    /// Arguments for the program, instead of the image's
+    #[arg(last = true, value_name = "ARGS", requires = "image")]
+    pub args: Vec<String>,
 }
 
 /// `bespoke set`.
@@ -106,12 +125,16 @@ pub struct Set {
 pub struct Build {
     /// The config to build
     pub config: String,
-    /// Where to write the image [default: CONFIG with .img, beside it]
+    /// Where to write the image [default: CONFIG with .img, beside it; with .oci.tar for --format oci]
     #[arg(short, long)]
     pub output: Option<PathBuf>,
-    /// The form of the image
-    #[arg(long, default_value = "elf", value_parser = ["elf"])]
+    /// The form of the image: elf boots; oci is for registries and Kubernetes, a tar file or (where -o ends in / or is
+    /// a folder) a layout
+    #[arg(long, default_value = "elf", value_parser = ["elf", "oci"])]
     pub format: String,
+    /// The image's name and tag, with --format oci [default: CONFIG's name, and latest]
+    #[arg(long, value_name = "NAME:TAG")]
+    pub tag: Option<String>,
     /// Print as JSON
     #[arg(long)]
     pub json: bool,

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use bespoke_kernel::oci::{is_reference, reference_for};
 use bespoke_kernel::run::{self as machine, Accel, Machine, Options, Publish};
 use serde_json::json;
 
 use super::args::{AccelName, Build, MachineName, Run};
 use super::{Done, Stop, load, print, print_json};
 use crate::backend;
-use crate::presets::Failure;
+use crate::presets::{self, Failure};
 use crate::text;
 
 /// Where the image of a config goes when nobody says.
@@ -25,13 +26,39 @@ pub fn image_path(config: &str) -> PathBuf {
 /// `bespoke build`.
 pub fn build(args: &Build) -> Done {
     let start = Instant::now();
-    let to = args.output.clone().unwrap_or_else(|| image_path(&args.config));
+    let oci = args.format == "oci";
+    if args.tag.is_some() && !oci {
+        let failure = Failure::new("--tag names an OCI image");
+        return Err(Stop::Usage(failure.hint("add --format oci")));
+    }
+    let usual = image_path(&args.config);
+    let reference = match &args.tag {
+        Some(tag) if !is_reference(tag) => {
+            let failure = Failure::new(format!("`{tag}` is not an image's name"));
+            return Err(Stop::Usage(
+                failure.hint("write NAME:TAG in lower case, such as registry.example/redis:7"),
+            ));
+        }
+        Some(tag) => tag.clone(),
+        None => reference_for(&usual.file_stem().unwrap_or_default().to_string_lossy()),
+    };
+    let to = match &args.output {
+        Some(output) => output.clone(),
+        None if oci => usual.with_extension("oci.tar"),
+        None => usual,
+    };
+    // A layout that is there already is written into.
+    let folder = to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/");
     let loaded = load(&args.config)?;
     let progress = std::io::stderr().is_terminal() && !args.json;
     if progress {
         let _ = write!(std::io::stderr(), "building {}\r", to.display());
     }
-    let result = backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &to);
+    let os = loaded.kernel.os();
+    let result = match oci {
+        true => backend::build_oci(os, &loaded.chain, &loaded.resolution, &to, folder, &reference),
+        false => backend::build(os, &loaded.chain, &loaded.resolution, &to),
+    };
     if progress {
         let blank = " ".repeat(text::width(&format!("building {}", to.display())));
         let _ = write!(std::io::stderr(), "{blank}\r");
@@ -39,9 +66,14 @@ pub fn build(args: &Build) -> Done {
     let bytes = result?;
     let millis = start.elapsed().as_secs_f64() * 1000.0;
     if args.json {
-        print_json(
-            &json!({ "path": to, "image_bytes": bytes, "milliseconds": (millis * 10.0).round() / 10.0 }),
-        );
+        let mut said =
+            json!({ "path": to, "image_bytes": bytes, "milliseconds": (millis * 10.0).round() / 10.0 });
+        if oci {
+            said["tag"] = json!(reference);
+        }
+        print_json(&said);
+    } else if oci {
+        print(&format!("{}  {reference}, {} to boot  {millis:.0} ms\n", to.display(), text::bytes(bytes)));
     } else {
         print(&format!("{}  {}  {millis:.0} ms\n", to.display(), text::bytes(bytes)));
     }
@@ -83,7 +115,15 @@ pub fn run(args: &Run) -> Done {
     // The image of a config lives until the machine has stopped.
     let scratch;
     let head = if args.target.starts_with("preset:") { Vec::new() } else { head(target) };
-    let image = if head.starts_with(b"\x7fELF") {
+    let image = if is_archive(target, &head) {
+        let kernel = backend::kernel_of(target)?;
+        scratch = scratch_folder()?;
+        let image = scratch.path().join("image");
+        std::fs::write(&image, kernel).map_err(|error| {
+            Stop::no(format!("cannot write a temporary file: {}", presets::plain(&error)))
+        })?;
+        image
+    } else if head.starts_with(b"\x7fELF") {
         if !is_image(&head) {
             let failure = Failure::new(format!("{} is a program, not an image or a config", args.target));
             return Err(Stop::No(
@@ -93,9 +133,7 @@ pub fn run(args: &Run) -> Done {
         target.to_path_buf()
     } else {
         let loaded = load(&args.target)?;
-        scratch = tempfile::Builder::new().prefix("bespoke-run-").tempdir().map_err(|error| {
-            Stop::no(format!("cannot make a temporary folder: {}", crate::presets::plain(&error)))
-        })?;
+        scratch = scratch_folder()?;
         let image = scratch.path().join("image");
         let fits = backend::options(loaded.tree(), &loaded.resolution);
         options.network = fits.network;
@@ -105,6 +143,19 @@ pub fn run(args: &Run) -> Done {
     };
     let outcome = machine::run(&image, &options).map_err(|error| Failure::from_kernel(&error))?;
     Ok(ExitCode::from(outcome.status as u8))
+}
+
+fn scratch_folder() -> Result<tempfile::TempDir, Stop> {
+    tempfile::Builder::new()
+        .prefix("bespoke-run-")
+        .tempdir()
+        .map_err(|error| Stop::no(format!("cannot make a temporary folder: {}", presets::plain(&error))))
+}
+
+/// Whether it is an OCI layout: a folder with an index, or an archive.
+fn is_archive(path: &Path, head: &[u8]) -> bool {
+    let tar = head.get(257..262) == Some(b"ustar");
+    tar || head.starts_with(b"\x1f\x8b") || path.join("index.json").is_file()
 }
 
 /// Ports to publish, as they are written.

@@ -210,7 +210,14 @@ fn checked(config: &str, limit: Option<u64>) -> Result<(Loaded, u64), Stop> {
             ));
         }
     }
+    if let Some(image) = loaded.chain.config.image()
+        && !loaded.chain.dir.join(&image.archive).exists()
+    {
+        let message = format!("there is no container image {}", image.archive);
+        problems.push(loaded.chain.config.problem_at("image", "archive", true, message));
+    }
     if let Some(program) = loaded.chain.config.program()
+        && loaded.chain.image().is_none()
         && !program.path.starts_with("demo:")
         && !loaded.chain.dir.join(&program.path).exists()
     {

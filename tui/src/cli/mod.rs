@@ -5,6 +5,7 @@ mod build;
 pub use build::{image_path, ports};
 pub use new::describe;
 mod decide;
+mod image;
 mod needs;
 mod new;
 mod preset;

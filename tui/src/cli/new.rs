@@ -56,7 +56,10 @@ fn find(given: &Path) -> Result<PathBuf, Failure> {
 
 /// `bespoke new`.
 pub fn new(args: &New) -> Done {
-    let path = find(&args.program)?;
+    if let Some(archive) = &args.image {
+        return super::image::new(args, archive);
+    }
+    let path = find(&args.program.clone().unwrap_or_default())?;
     let bytes = std::fs::read(&path)
         .map_err(|error| Stop::no(format!("cannot read {}: {}", path.display(), presets::plain(&error))))?;
     let program = program::inspect(&bytes).map_err(|error| {
@@ -64,11 +67,7 @@ pub fn new(args: &New) -> Done {
         Stop::No(Failure { message: format!("{}: {}", path.display(), failure.message), ..failure })
     })?;
     let name = path.file_name().map_or_else(|| "program".into(), |n| n.to_string_lossy().into_owned());
-    let to = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
-    if to.exists() && !args.force {
-        let failure = Failure::new(format!("{} exists", to.display()));
-        return Err(Stop::No(failure.hint("--force overwrites it; -o names another file")));
-    }
+    let to = target(args, &name)?;
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
     let preset = args.preset.strip_prefix("preset:").unwrap_or(&args.preset);
@@ -110,8 +109,18 @@ pub fn new(args: &New) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the config goes, unless something is there.
+pub fn target(args: &New, name: &str) -> Result<PathBuf, Stop> {
+    let to = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
+    if to.exists() && !args.force {
+        let failure = Failure::new(format!("{} exists", to.display()));
+        return Err(Stop::No(failure.hint("--force overwrites it; -o names another file")));
+    }
+    Ok(to)
+}
+
 /// The program's path as the config says it: absolute ones stay, others start at the config's folder.
-fn relative(program: &Path, config: &Path) -> String {
+pub fn relative(program: &Path, config: &Path) -> String {
     let dir = presets::dir_of(config);
     if program.is_absolute() || dir == Path::new(".") {
         return program.to_string_lossy().into_owned();

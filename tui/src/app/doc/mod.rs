@@ -266,6 +266,10 @@ impl Doc {
             return vec!["The config names no program.".to_owned()];
         };
         let mut lines = vec![format!("program    {}", program.path)];
+        if let Some(image) = self.now.chain.image() {
+            lines.push(format!("image      {}", image.archive));
+            lines.extend(image.files.iter().map(|path| format!("of it      {path}")));
+        }
         if let Some(about) = &self.now.chain.about() {
             lines.push(format!("it is      {about}"));
         }
