@@ -1,6 +1,8 @@
 //! Frames as they are on the wire, with a peer that is no socket of this machine's: IPv6, packets in parts, and what nobody should send.
 
-use bespoke_tests::wire::{self, GUEST, GUEST_LINK_LOCAL, GUEST_MAC, PEER_LINK_LOCAL, PEER_MAC, Peer, Wire};
+use bespoke_tests::wire::{
+    self, GUEST, GUEST_LINK_LOCAL, GUEST_MAC, PEER, PEER_LINK_LOCAL, PEER_MAC, Peer, Wire,
+};
 use bespoke_tests::{Scratch, Server, program};
 use smoltcp::wire::IpCidr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -345,10 +347,22 @@ fn spoilt(random: &mut fastrand::Rng, proper: &[Vec<u8>]) -> Vec<u8> {
     frame
 }
 
+/// A peer that says who it is first: what was claimed in its name is to be forgotten.
+fn newcomer(wire: &mut Wire) -> Peer<'_> {
+    let mut arp =
+        [&[0xff; 6][..], &PEER_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &PEER_MAC, &PEER.octets()].concat();
+    arp.extend([0; 6]);
+    arp.extend(GUEST.octets());
+    wire.send(&arp);
+    let question = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &GUEST_LINK_LOCAL.octets(), &[1, 1], &PEER_MAC].concat();
+    let question = control_6(PEER_LINK_LOCAL, GUEST_LINK_LOCAL, question);
+    wire.send(&frame_6(GUEST_MAC, PEER_LINK_LOCAL, GUEST_LINK_LOCAL, 58, &question));
+    Peer::new(wire, &[])
+}
+
 /// KiB that are free in the machine.
 fn free_memory(wire: &mut Wire) -> u64 {
-    let answer =
-        Peer::new(wire, &[]).over_tcp(SocketAddr::new(GUEST.into(), 7), b"memory", |got| !got.is_empty());
+    let answer = newcomer(wire).over_tcp(SocketAddr::new(GUEST.into(), 7), b"memory", |got| !got.is_empty());
     String::from_utf8_lossy(&answer).parse().expect("a number")
 }
 
@@ -369,7 +383,7 @@ fn survives(count: usize, seed: u64) {
                 wire.clear();
             }
         }
-        let mut peer = Peer::new(&mut wire, &[]);
+        let mut peer = newcomer(&mut wire);
         peer.ping(GUEST.into(), 32);
         echoes(&mut peer, GUEST.into(), &pattern(50_000));
         peer.ping(GUEST_LINK_LOCAL.into(), 32);

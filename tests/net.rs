@@ -62,7 +62,7 @@ fn sockets_behave_as_on_linux() {
 fn ipv6_and_large_datagrams_behave_as_on_linux() {
     let program = program("inet6.c", "musl");
     let on_linux = Command::new(&program).output().expect("it runs here too");
-    let expected = "from ::1\nfrom ::ffff:127.0.0.1\nfrom ::ffff:127.0.0.1\nfrom ::1\n0 failures\n";
+    let expected = "from ::1\nfrom ::ffff:127.0.0.1\nfrom ::ffff:127.0.0.1\nfrom ::1\n::1: 5\n::ffff:127.0.0.1: 7\n0 failures\n";
     assert_eq!(String::from_utf8_lossy(&on_linux.stdout), expected);
     let run = Scratch::for_program(&program, "everything", QUIET).boot(&[]);
     assert_eq!((run.status, run.out.as_str()), (0, expected), "{}", run.err);
@@ -195,7 +195,7 @@ fn what_is_left_out_is_refused_as_by_linux_and_named() {
         &program,
         "everything",
         &format!(
-            "{QUIET}\"net.passing\" = false\n\"net.socketpair\" = false\n\"net.unix\" = false\n\"net.udp\" = false\n"
+            "{QUIET}\"net.passing\" = false\n\"net.socketpair\" = false\n\"net.unix\" = false\n\"net.packet-info\" = false\n\"net.udp\" = false\n"
         ),
     );
     let run = scratch.boot(&["kinds"]);

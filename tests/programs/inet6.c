@@ -121,6 +121,63 @@ static void datagrams(const char *text, int largest) {
     close(client);
 }
 
+/* Where datagrams arrived, and from where answers go. */
+static void information(const char *text) {
+    int one = 1, server = socket(AF_INET6, SOCK_DGRAM, 0), client = socket(AF_INET6, SOCK_DGRAM, 0), seen = 0;
+    struct sockaddr_in6 address = six("::", 0), from;
+    char bytes[9], answer[99];
+    union {
+        char bytes[256];
+        struct cmsghdr align;
+    } control = {0};
+    CHECK(setsockopt(server, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one) == 0);
+    CHECK(setsockopt(server, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &one, sizeof one) == 0);
+    CHECK(setsockopt(server, IPPROTO_IP, IP_PKTINFO, &one, sizeof one) == 0);
+    CHECK(setsockopt(server, IPPROTO_IP, IP_RECVTTL, &one, sizeof one) == 0);
+    CHECK(bind(server, NAME(address)) == 0);
+    int port = port_of(server);
+    address = six(text, port);
+    CHECK(sendto(client, "x", 1, 0, NAME(address)) == 1);
+    struct iovec part = {bytes, sizeof bytes};
+    struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1};
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control;
+    CHECK(recvmsg(server, &message, 0) == 1 && !(message.msg_flags & MSG_CTRUNC));
+    for (struct cmsghdr *one_of = CMSG_FIRSTHDR(&message); one_of; one_of = CMSG_NXTHDR(&message, one_of)) {
+        void *data = CMSG_DATA(one_of);
+        if (one_of->cmsg_level == IPPROTO_IPV6 && one_of->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo *info = data;
+            CHECK(info->ipi6_ifindex == 1 && !memcmp(&info->ipi6_addr, &address.sin6_addr, 16));
+            seen |= 1;
+        }
+        if (one_of->cmsg_level == IPPROTO_IP && one_of->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo *info = data;
+            CHECK(info->ipi_ifindex == 1 && info->ipi_addr.s_addr == htonl(INADDR_LOOPBACK));
+            seen |= 2;
+        }
+        if (one_of->cmsg_type == (one_of->cmsg_level == IPPROTO_IP ? IP_TTL : IPV6_HOPLIMIT) && one_of->cmsg_len == CMSG_LEN(4)) {
+            CHECK(*(int *)data == 64);
+            seen |= 4;
+        }
+    }
+    printf("%s: %d\n", text, seen);
+    /* The answer goes back with the same control messages but the hop limit: from there. */
+    struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+    message.msg_controllen = first ? CMSG_SPACE(first->cmsg_len - CMSG_LEN(0)) : 0;
+    part = (struct iovec){"yes", 3};
+    CHECK(sendmsg(server, &message, 0) == 3);
+    socklen_t length = sizeof from;
+    CHECK(recvfrom(client, answer, sizeof answer, 0, (struct sockaddr *)&from, &length) == 3);
+    CHECK(!memcmp(&from.sin6_addr, &address.sin6_addr, 16) && ntohs(from.sin6_port) == port);
+    /* Too little room is said. */
+    CHECK(sendto(client, "x", 1, 0, NAME(address)) == 1);
+    message.msg_controllen = 8;
+    part = (struct iovec){bytes, sizeof bytes};
+    CHECK(recvmsg(server, &message, 0) == 1 && message.msg_flags & MSG_CTRUNC);
+    close(client);
+    close(server);
+}
+
 /* Says a line over TCP, or a datagram of so many bytes, and reads the same back. */
 static int outside(char **args) {
     static char out[65536], in[65536];
@@ -158,6 +215,8 @@ int main(int argc, char **args) {
     streams();
     datagrams("::1", 65527);
     datagrams("::ffff:127.0.0.1", 65507);
+    information("::1");
+    information("::ffff:127.0.0.1");
     printf("%d failures\n", failures);
     return failures != 0;
 }

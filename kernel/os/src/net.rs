@@ -17,6 +17,7 @@ pub mod messages;
 pub mod names;
 pub mod ndp;
 pub mod netlink;
+pub mod packet_info;
 pub mod passing;
 pub mod path_mtu;
 pub mod slaac;

@@ -45,7 +45,7 @@ crate::register!("network-work": fn(u64) -> u64 = { 30 => work });
 const SECOND: u64 = 1_000_000_000;
 /// How long an answer is good for, and when it is asked for again meanwhile.
 const VALID: u64 = 120 * SECOND;
-const STALE: u64 = 60 * SECOND;
+const STALE: u64 = 30 * SECOND;
 const ASK_EVERY: u64 = SECOND;
 const ASK_TIMES: u32 = 3;
 /// Most neighbours to remember, and packets to keep for one that has not answered.

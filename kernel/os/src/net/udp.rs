@@ -28,8 +28,35 @@ crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
 crate::register!("inet-socket": fn(Common) -> Rc<dyn Protocol> = { PROTOCOL => create });
 crate::register!("packet-failed": fn(&stack::Failure) = { 17 => failed });
 
+// What a program wants to know of a datagram, as control messages.
+crate::hook!(fn describers() -> "datagram-info": fn(Wanted, &Arrival) -> Vec<u8>);
+// The address that a datagram is to come from, by its control messages.
+crate::hook!(fn sources() -> "datagram-source": fn(&[u8]) -> Result<Option<IpAddr>>);
+
+bitflags::bitflags! {
+    /// What a program wants to know of datagrams.
+    #[derive(Clone, Copy)]
+    pub struct Wanted: u8 {
+        /// Where they arrived, by the options of either version.
+        const ADDRESS_4 = 1;
+        const ADDRESS_6 = 2;
+        /// How many hops they had left.
+        const HOPS_4 = 4;
+        const HOPS_6 = 8;
+    }
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy)]
+pub struct Arrival {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub hops: u8,
+}
+
 struct Datagram {
     from: SocketAddr,
+    arrival: Arrival,
     bytes: Vec<u8>,
 }
 
@@ -38,6 +65,7 @@ struct Udp {
     only_v6: Cell<bool>,
     hops: Cell<u8>,
     group_hops: Cell<u8>,
+    wanted: Cell<Wanted>,
     /// Groups that it is in, and whether they hear it on this machine too.
     groups: RefCell<Vec<IpAddr>>,
     hears_itself: Cell<bool>,
@@ -66,6 +94,7 @@ fn create(common: Common) -> Rc<dyn Protocol> {
         only_v6: Cell::new(false),
         hops: Cell::new(64),
         group_hops: Cell::new(1),
+        wanted: Cell::new(Wanted::empty()),
         groups: RefCell::new(Vec::new()),
         hears_itself: Cell::new(true),
         bound: Cell::new(None),
@@ -153,8 +182,10 @@ fn receive(packet: &Packet) -> bool {
     let to = SocketAddr::new(packet.destination, u16::from_be_bytes([header[2], header[3]]));
     let takers = takers(to, from, packet.unicast);
     stack::count(if takers.is_empty() { Count::UdpNobody } else { Count::UdpIn }, 1);
+    let hops = packet.whole.get(if packet.source.is_ipv4() { 8 } else { 7 }).copied().unwrap_or(0);
+    let arrival = Arrival { source: packet.source, destination: packet.destination, hops };
     for socket in &takers {
-        socket.take(from, &bytes[HEADER..]);
+        socket.take(from, arrival, &bytes[HEADER..]);
     }
     !takers.is_empty()
 }
@@ -179,7 +210,7 @@ impl Udp {
         }
     }
 
-    fn take(&self, from: SocketAddr, bytes: &[u8]) {
+    fn take(&self, from: SocketAddr, arrival: Arrival, bytes: &[u8]) {
         let held = self.held.get() + bytes.len() + OVERHEAD;
         let mut copy = Vec::new();
         if held > self.room() && self.held.get() > 0
@@ -192,7 +223,7 @@ impl Udp {
         }
         copy.extend_from_slice(bytes);
         self.held.set(held);
-        self.inbox.borrow_mut().push_back(Datagram { from, bytes: copy });
+        self.inbox.borrow_mut().push_back(Datagram { from, arrival, bytes: copy });
         self.queue.wake_all();
     }
 
@@ -228,6 +259,17 @@ impl Udp {
             Some((_, own)) if !own.ip().is_unspecified() && !own.ip().is_multicast() => Ok(own.ip()),
             _ => stack::source_for(to),
         }
+    }
+
+    /// The program wants to know something of datagrams, or no longer.
+    fn want(&self, what: Wanted, on: bool) -> Result<()> {
+        if describers().is_empty() {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let mut wanted = self.wanted.get();
+        wanted.set(what, on);
+        self.wanted.set(wanted);
+        Ok(())
     }
 
     /// Joins or leaves a group.
@@ -293,7 +335,7 @@ impl Protocol for Udp {
         Ok(())
     }
 
-    fn send(&self, call: &Call, to: Option<&[u8]>, _: &[u8]) -> Result<usize> {
+    fn send(&self, call: &Call, to: Option<&[u8]>, control: &[u8]) -> Result<usize> {
         if call.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -312,7 +354,14 @@ impl Protocol for Udp {
             return Err(Errno::EACCES);
         }
         let port = self.port()?;
-        let source = self.source(&to.ip())?;
+        let chosen = match sources().first() {
+            Some(chooser) if !control.is_empty() => (chooser.item)(control)?,
+            _ => None,
+        };
+        let source = match chosen {
+            Some(chosen) if chosen.is_ipv4() == to.is_ipv4() => chosen,
+            _ => self.source(&to.ip())?,
+        };
         let length = call.length();
         let whole = stack::header_length(&to.ip()) + HEADER + length;
         // What the length field of the header holds.
@@ -386,6 +435,13 @@ impl Protocol for Udp {
         if taken < length {
             reply.flags |= MSG_TRUNC;
         }
+        if let Some(describer) = describers().first().filter(|_| !self.wanted.get().is_empty()) {
+            reply.control = (describer.item)(self.wanted.get(), &datagram.arrival);
+            if reply.control.len() > reply.control_room {
+                reply.control.clear();
+                reply.flags |= MSG_CTRUNC;
+            }
+        }
         if call.flags & MSG_PEEK != 0 {
             self.inbox.borrow_mut().push_front(datagram);
         } else {
@@ -443,6 +499,10 @@ impl Protocol for Udp {
                 u32::MAX => self.hops.set(64),
                 _ => return Err(Errno::EINVAL),
             },
+            (inet::SOL_IP, IP_PKTINFO) => self.want(Wanted::ADDRESS_4, byte()? != 0)?,
+            (inet::SOL_IP, IP_RECVTTL) => self.want(Wanted::HOPS_4, byte()? != 0)?,
+            (inet::SOL_IPV6, IPV6_RECVPKTINFO) => self.want(Wanted::ADDRESS_6, byte()? != 0)?,
+            (inet::SOL_IPV6, IPV6_RECVHOPLIMIT) => self.want(Wanted::HOPS_6, byte()? != 0)?,
             (inet::SOL_IP, IP_MULTICAST_TTL) | (inet::SOL_IPV6, IPV6_MULTICAST_HOPS) => {
                 self.group_hops.set(byte()?.min(255) as u8);
             }
@@ -479,6 +539,10 @@ impl Protocol for Udp {
                 u32::from(self.group_hops.get())
             }
             (inet::SOL_IPV6, IPV6_V6ONLY) => u32::from(self.only_v6.get()),
+            (inet::SOL_IP, IP_PKTINFO) => u32::from(self.wanted.get().contains(Wanted::ADDRESS_4)),
+            (inet::SOL_IP, IP_RECVTTL) => u32::from(self.wanted.get().contains(Wanted::HOPS_4)),
+            (inet::SOL_IPV6, IPV6_RECVPKTINFO) => u32::from(self.wanted.get().contains(Wanted::ADDRESS_6)),
+            (inet::SOL_IPV6, IPV6_RECVHOPLIMIT) => u32::from(self.wanted.get().contains(Wanted::HOPS_6)),
             (inet::SOL_IP, IP_MULTICAST_LOOP) | (inet::SOL_IPV6, IPV6_MULTICAST_LOOP) => {
                 u32::from(self.hears_itself.get())
             }
