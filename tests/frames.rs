@@ -401,7 +401,7 @@ fn frames_that_nobody_should_send_change_nothing() {
     survives(8_000, 1);
 }
 
-/// Half an hour: `cargo test --release -p bespoke-tests --test frames -- --ignored`
+/// A minute on a quiet machine: `cargo test --release -p bespoke-tests --test frames -- --ignored`
 #[test]
 #[ignore = "long"]
 fn a_million_frames_that_nobody_should_send() {
