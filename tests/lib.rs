@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the real `bespoke` binary, the programs they boot, and scratch folders.
 
+pub mod clients;
 pub mod wire;
 
 use std::fs;

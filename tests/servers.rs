@@ -1,47 +1,15 @@
 //! Servers as Debian packages them, or as their own tools build them, answered by their own clients.
 
-use bespoke_tests::{Run, Scratch, Server, client, package, program, python};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use bespoke_tests::clients::{
+    REDIS_READY, allow_many_files, apachebench, ask, benchmark, boot_new, boot_preset, curl, curl_text,
+    field, pattern, redis,
+};
+use bespoke_tests::{Scratch, Server, client, package, program, python};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// A machine with a preset's server; `lines` go into the config's `[program]`.
-fn boot(preset: &str, program: &str, port: u16, ready: &str, args: &[&str]) -> Server {
-    let scratch = Scratch::new(&format!("schema = 1\nextends = \"preset:{preset}\"\n\n{program}"));
-    Server::start(&scratch, port, ready, args)
-}
-
-/// Lets this process and those that it starts have thousands of files open, as far as it may.
-fn allow_many_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("what is allowed is allowed");
-    assert!(limit.current.is_none_or(|most| most >= 4096), "4096 open files are too many here: {limit:?}");
-}
-
-/// Runs a client; what it printed, when it did well.
-fn ask(program: &str, args: &[&str], input: &[u8]) -> String {
-    let Run { status, out, err } = client(program, args, input);
-    assert!(status == 0, "{program} {args:?} ended with {status}: {out}{err}");
-    out
-}
-
-/// Runs `redis-cli` against a server; what it printed, as lines.
-fn redis(server: &Server, args: &[&str]) -> Vec<String> {
-    let port = server.port.to_string();
-    let out = ask("redis-cli", &[&["-p", &port], args].concat(), b"");
-    out.lines().map(str::to_owned).collect()
-}
-
-/// A line of a report such as Redis' INFO: `name:value`.
-fn field<'a>(lines: &'a [String], name: &str) -> &'a str {
-    let value = lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("no {name} in {lines:?}")).trim()
-}
 
 #[test]
 fn thousands_of_descriptors_for_who_asks() {
@@ -52,11 +20,9 @@ fn thousands_of_descriptors_for_who_asks() {
     assert_eq!((run.status, run.out.as_str()), (0, "0 failures\n"), "{}", run.err);
 }
 
-const REDIS_READY: &str = "Ready to accept connections";
-
 #[test]
 fn redis_answers_its_own_clients() {
-    let server = boot("redis", "", 6379, REDIS_READY, &[]);
+    let server = boot_preset("redis", "", 6379, REDIS_READY, &[]);
     let ask_redis = |line: &str| redis(&server, &line.split(' ').collect::<Vec<_>>());
     assert_eq!(ask_redis("PING"), ["PONG"]);
     assert_eq!(ask_redis("SET greeting hello EX 1000"), ["OK"]);
@@ -112,7 +78,7 @@ fn redis_keeps_its_log_in_memory() {
     let always = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
     let network = ["--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/tmp", "--save", ""];
     let args = [&["--"], &network[..], &always, &["--enable-debug-command", "yes"]].concat();
-    let server = boot("redis", "", 6379, REDIS_READY, &args);
+    let server = boot_preset("redis", "", 6379, REDIS_READY, &args);
     let port = server.port.to_string();
     let ask_redis = |line: &str| redis(&server, &line.split(' ').collect::<Vec<_>>());
     let written =
@@ -131,18 +97,10 @@ fn redis_keeps_its_log_in_memory() {
     assert_eq!(server.status(), Some(0));
 }
 
-/// The answers of `redis-benchmark` for some tests: a line for each that ran to its end.
-fn benchmark(server: &Server, tests: &str, args: &[&str]) {
-    let port = server.port.to_string();
-    let out = ask("redis-benchmark", &[&["-p", &port, "-q", "-t", tests], args].concat(), b"");
-    let done = out.matches("requests per second").count();
-    assert!(done >= tests.split(',').count() && !out.contains("rror"), "{out}");
-}
-
 #[test]
 fn redis_under_a_thousand_clients() {
     allow_many_files();
-    let server = boot("redis", "", 6379, REDIS_READY, &["-m", "256M"]);
+    let server = boot_preset("redis", "", 6379, REDIS_READY, &["-m", "256M"]);
     benchmark(
         &server,
         "ping_inline,ping_mbulk,set,get,incr,lpush,lpop,hset,mset",
@@ -155,33 +113,6 @@ fn redis_under_a_thousand_clients() {
     assert_eq!(field(&info, "connected_clients"), "1");
     assert_eq!(redis(&server, &["SHUTDOWN"]), [""; 0]);
     assert_eq!(server.status(), Some(0));
-}
-
-/// Bytes that repeat only after long.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
-}
-
-/// Runs curl against a server; of its arguments those that begin with `:/` are pages of the server.
-fn curl(server: &Server, args: &[&str]) -> Vec<u8> {
-    let base = format!("http://127.0.0.1:{}", server.port);
-    let url = |arg: &&str| match arg.strip_prefix(':') {
-        Some(page) => format!("{base}{page}"),
-        None => (*arg).to_owned(),
-    };
-    let args: Vec<String> = args.iter().map(url).collect();
-    let mut command = Command::new("curl");
-    let output = command
-        .args(["-sS", "--max-time", "200"])
-        .args(args)
-        .output()
-        .expect("curl runs; tests/run installs it");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-fn curl_text(server: &Server, args: &[&str]) -> String {
-    String::from_utf8_lossy(&curl(server, args)).replace('\r', "")
 }
 
 /// What a web server must do whatever it is: answers on kept connections, pipelined ones, and to ApacheBench.
@@ -211,18 +142,7 @@ fn serves(server: &Server, page: &str, expected: &[u8]) {
     assert_eq!(starts, count, "{}", String::from_utf8_lossy(&answers));
     assert!(answers.ends_with(expected));
     for kept in [&["-k"][..], &[]] {
-        let url = format!("http://127.0.0.1:{}{page}", server.port);
-        let out = ask("ab", &[&["-q", "-c", "20", "-n", "400"], kept, &[&url]].concat(), b"");
-        let field = |name: &str| {
-            let line = out.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.unwrap_or_else(|| panic!("no {name} in {out}")).trim().to_owned()
-        };
-        assert_eq!(
-            (field("Complete requests"), field("Failed requests")),
-            ("400".into(), "0".into()),
-            "{out}"
-        );
-        assert!(!out.contains("Non-2xx"), "{out}");
+        apachebench(server, page, 400, &[&["-c", "20"], kept].concat());
     }
 }
 
@@ -282,6 +202,25 @@ fn certificate(folder: &Path) {
     let kind =
         ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
     ask("openssl", &[&kind[..], &subject, &["-keyout", &key, "-out", &certificate]].concat(), b"");
+}
+
+#[test]
+fn nginx_as_it_comes_says_what_it_lacks() {
+    // Its own defaults make a daemon of it, with a master that starts workers: both take fork.
+    let config = |first: &str| {
+        let text = format!("{first} events {{}} http {{ access_log off; server {{ listen 80; }} }}");
+        let scratch = Scratch::new(&format!(
+            "schema = 1\nextends = \"preset:nginx\"\n{NGINX_SITE}[text]\n\"/etc/nginx/nginx.conf\" = \"{text}\"\n\
+             \"/run/keep\" = \"\"\n\"/var/lib/nginx/keep\" = \"\"\n[set]\n\"fs.root\" = \"memory\"\n"
+        ));
+        site(&scratch);
+        scratch
+    };
+    let run = config("").boot(&["-e", "stderr"]);
+    assert_ne!(run.status, 0);
+    assert!(run.out.contains("fork() failed (38: Function not implemented)"), "{}", run.out);
+    let scratch = config("daemon off;");
+    Server::start(&scratch, 80, "failed while spawning \"worker process\"", &[]);
 }
 
 #[test]
@@ -359,15 +298,6 @@ fn memcached_answers_its_own_clients() {
     assert!(!server.said().contains("answered ENOSYS"), "{}", server.said());
 }
 
-/// A machine with a program of ours and a preset for its kind, as `bespoke new` writes the config.
-fn new(program: &Path, preset: &str, ready: &str, args: &[&str]) -> Server {
-    let scratch = Scratch::new("");
-    let program = program.to_string_lossy();
-    let run = scratch.run(&["new", &program, "--preset", preset, "-o", "app.toml", "--force"]);
-    assert_eq!(run.status, 0, "{}", run.err);
-    Server::start(&scratch, 80, ready, args)
-}
-
 /// What both web servers of ours answer.
 fn web(server: Server) {
     serves(&server, "/index.html", b"hello /index.html\n");
@@ -390,14 +320,14 @@ fn web(server: Server) {
 
 #[test]
 fn gos_web_server_answers_curl() {
-    let server = new(&program("web.go", "go"), "http-go", "ready", &["-m", "128M"]);
+    let server = boot_new(&program("web.go", "go"), "http-go", "ready", &["-m", "128M"]);
     assert_eq!(curl(&server, &["-r", "252-255", ":/bytes/1000"]), [1, 2, 3, 4]);
     web(server);
 }
 
 #[test]
 fn tokio_and_hyper_answer_curl() {
-    web(new(&package("web"), "http-rust", "ready", &["-m", "64M"]));
+    web(boot_new(&package("web"), "http-rust", "ready", &["-m", "64M"]));
 }
 
 #[test]
@@ -417,7 +347,5 @@ fn cpythons_web_server_answers_curl() {
     let listing = curl_text(&server, &[":/deep/"]);
     assert!(listing.contains("<a href=\"er/\">er/</a>"), "{listing}");
     assert_eq!(curl_text(&server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), "404");
-    let url = format!("http://127.0.0.1:{}/index.html", server.port);
-    let out = ask("ab", &["-q", "-c", "10", "-n", "100", &url], b"");
-    assert!(out.contains("Complete requests:      100\nFailed requests:        0\n"), "{out}");
+    apachebench(&server, "/index.html", 100, &["-c", "10"]);
 }
