@@ -233,11 +233,23 @@ impl Server {
 
     /// Boots `app.toml` without a published port, and waits as [`Server::start`] does.
     pub fn boot(scratch: &Scratch, ready: &str, args: &[&str]) -> Self {
+        Self::spawn(scratch, ready, &[&["run", "app.toml"], args].concat())
+    }
+
+    /// Runs a command that boots a machine with the guest's `port` published, and waits as [`Server::start`] does.
+    pub fn command(scratch: &Scratch, command: &[&str], port: u16, ready: &str) -> Self {
+        let host = free_port();
+        let publish = format!("{host}:{port}");
+        let mut server = Self::spawn(scratch, ready, &[command, &["-p", &publish]].concat());
+        server.port = host;
+        server
+    }
+
+    fn spawn(scratch: &Scratch, ready: &str, command: &[&str]) -> Self {
         let mut child = Command::new("timeout")
             .args(["--kill-after=5", "600"])
             .arg(bespoke())
-            .args(["run", "app.toml"])
-            .args(args)
+            .args(command)
             // QEMU itself lets one connection wait for its attention, and makes a crowd wait for seconds.
             .env("LD_PRELOAD", program("backlog.c", "preload"))
             .current_dir(scratch.path())

@@ -2,7 +2,7 @@
 //!
 //! [`Os::embedded`] is the library OS, compiled once into one relocatable object. A [`Plan`] marks what a
 //! configuration keeps of it, lays it out and binds it; [`Plan::write`] makes the file, [`Sizer`] only measures.
-//! [`Payload`] is the program with its files, [`program`] looks at programs, [`run`] boots images, and [`truth`]
+//! [`Payload`] is the program with its files, [`program`] looks at programs, [`scan`] reads what they may ask for, [`trace`] and [`learn`] see what they do ask for, [`fit`] finds the parts for it, [`run`] boots images, and [`truth`]
 //! holds declared requirements against the code.
 //!
 //! ```
@@ -18,11 +18,14 @@
 #![forbid(unsafe_code)]
 
 mod embedded;
+pub mod fit;
 mod image;
 mod layout;
+pub mod learn;
 mod link;
 mod mangled;
 mod mark;
+pub mod need;
 pub mod object;
 pub mod oci;
 mod os;
@@ -31,12 +34,14 @@ mod plan;
 pub mod program;
 mod root;
 pub mod run;
+pub mod scan;
 mod sizer;
 mod symbols;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 pub mod truth;
 
 pub use embedded::{declarations, object_bytes};

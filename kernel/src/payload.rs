@@ -269,6 +269,13 @@ impl Payload {
         self.start.path.as_deref()
     }
 
+    /// Every executable and library in the image's root, with its contents: the program first, then by path.
+    pub fn elf_files(&self) -> Vec<(&str, &[u8])> {
+        let mut files: Vec<(&str, &[u8])> = self.root.elf_files().collect();
+        files.sort_by_key(|(path, _)| Some(*path) != self.program_path());
+        files
+    }
+
     /// Every path in the image's root, with the length of its data.
     pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
         self.root.files().map(|(path, _, size)| (path, size))

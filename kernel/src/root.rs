@@ -209,6 +209,14 @@ impl Root {
         self.entries.iter().map(|(path, entry)| (path.as_str(), entry.attributes, entry.data.len() as u64))
     }
 
+    /// Every ELF file, with its contents.
+    pub(crate) fn elf_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.is_elf())
+            .map(|(path, entry)| (path.as_str(), entry.data.as_slice()))
+    }
+
     /// The bytes that are there for the file at `program` alone: its own, and those of directories that were made
     /// and hold nothing else.
     pub(crate) fn share_of(&self, program: &str) -> u64 {

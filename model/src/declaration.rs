@@ -91,6 +91,7 @@ pub(crate) struct Declaration<'a> {
     pub conflicts: Vec<Placed<'a>>,
     pub provides: Vec<Placed<'a>>,
     pub recommends: Vec<Placed<'a>>,
+    pub serves: Vec<Placed<'a>>,
     pub was: Vec<Placed<'a>>,
     pub removed: Vec<(String, String)>,
     pub params: Vec<RawParam<'a>>,
@@ -106,10 +107,15 @@ const KEYS: &[&str] = &[
     "conflicts",
     "provides",
     "recommends",
+    "serves",
     "was",
     "removed",
     "params",
 ];
+
+/// What `serves` may speak of; the words are those of `bespoke fit`.
+const SERVED: &[&str] =
+    &["fcntl", "ioctl", "path", "prctl", "process", "socket", "sockopt", "thread", "vdso", "write"];
 
 const PARAM_KEYS: &[&str] =
     &["type", "default", "min", "max", "step", "pattern", "values", "help", "was", "rules"];
@@ -182,7 +188,7 @@ pub(crate) fn read<'a>(source: &Source<'a>) -> (Declaration<'a>, Diagnostics) {
         }
     };
     if kind == Kind::Menu {
-        for key in ["requires", "conflicts", "provides", "recommends", "params"] {
+        for key in ["requires", "conflicts", "provides", "recommends", "serves", "params"] {
             if let Some(span) = table.key_span(key) {
                 r.error(span, format!("a menu cannot have `{key}`: it has no code")).hint =
                     Some("make it a component, or move this to the components inside".into());
@@ -199,6 +205,22 @@ pub(crate) fn read<'a>(source: &Source<'a>) -> (Declaration<'a>, Diagnostics) {
         }
     }
     let recommends = r.strings(&table, "recommends");
+    let serves = r.strings(&table, "serves");
+    for (word, span) in &serves {
+        let (kind, what) = word.split_once(':').unwrap_or((word, "*"));
+        if kind == "call" {
+            r.error(span.clone(), format!("`{word}` need not be said")).hint =
+                Some("which calls a component serves follows from what it registers".into());
+        } else if !SERVED.contains(&kind) {
+            r.error(span.clone(), format!("`{word}` is nothing that can be served")).hint =
+                Some(format!("write `KIND:WHAT`, with a kind of {}", SERVED.join(", ")));
+        } else if what.is_empty()
+            || matches!(kind, "path" | "write") && !matches!(what.as_bytes()[0], b'/' | b'*')
+        {
+            r.error(span.clone(), format!("`{word}` does not say what is served")).hint =
+                Some("a path begins with `/`; the kind alone stands for all of it".into());
+        }
+    }
     let was = r.strings(&table, "was");
     let mut removed = Vec::new();
     if let Some(gone) = r.table(&table, "removed") {
@@ -232,6 +254,7 @@ pub(crate) fn read<'a>(source: &Source<'a>) -> (Declaration<'a>, Diagnostics) {
         conflicts,
         provides,
         recommends,
+        serves,
         was,
         removed,
         params,

@@ -8,6 +8,7 @@
 //! - [`Decisions::from_config`] lays a config over what it extends.
 //! - [`Tree::resolve`] gives the full set, or a [`Refusal`] that says why there is none and what would help.
 //! - [`Tree::preview`] tells what a change would do, [`Tree::explain`] why something is as it is, [`Tree::listing`] all of it.
+//! - [`Evidence`] keeps what is known of a program's needs.
 //! - [`History`] undoes and redoes; [`Tree::random`] draws configs; [`Tree::json_schema`] tells editors what may be written.
 //!
 //! # What a set must keep
@@ -47,6 +48,7 @@ mod declaration;
 mod diagnostics;
 mod document;
 mod effect;
+mod evidence;
 mod explain;
 mod fix;
 mod history;
@@ -72,6 +74,7 @@ pub use decisions::{By, Decision, DecisionValue, Decisions};
 pub use declaration::Condition;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Severity, closest, did_you_mean};
 pub use effect::{Change, Delta, Effect, Footprint, Measure, ParamChange};
+pub use evidence::{Evidence, Witness};
 pub use explain::{Explanation, Toggle};
 pub use fix::{Budget, Fix};
 pub use history::History;

@@ -185,6 +185,7 @@ impl Linker<'_, '_> {
                 conflicts: Vec::new(),
                 provides: Vec::new(),
                 recommends: Vec::new(),
+                serves: d.serves.iter().map(|(word, _)| word.to_string()).collect(),
                 within,
                 was: d.was.iter().map(|(id, _)| id.to_string()).collect(),
                 file: source.file.to_string(),

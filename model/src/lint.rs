@@ -9,7 +9,7 @@ use crate::tree::{Kind, NodeId, Term, Tree};
 
 impl Tree {
     /// Components that can never be on, capabilities that nobody provides, choices that do not say their default, help that
-    /// says nothing, former ids that are in use: as warnings. Requirement cycles are legal and shown as notes.
+    /// says nothing, former ids that are in use, what is said to be served twice: as warnings. Requirement cycles are legal and shown as notes.
     pub fn lint(&self) -> Diagnostics {
         let mut found = Diagnostics::new();
         for n in self.nodes() {
@@ -70,6 +70,11 @@ impl Tree {
                     .warning()
                     .maybe_hint(crate::did_you_mean(name, provided.map(|c| c.name.as_str()))),
                 );
+            }
+        }
+        for (at, word) in node.serves.iter().enumerate() {
+            if node.serves[..at].contains(word) {
+                found.push(self.whole(n, format!("`{}` serves `{word}` twice", node.id)));
             }
         }
         let former = node.was.iter().chain(node.params.iter().flat_map(|p| &self.param(*p).was));

@@ -140,6 +140,8 @@ pub struct Node {
     pub provides: Vec<Link>,
     /// What it turns on when nothing speaks against it.
     pub recommends: Vec<Link>,
+    /// What it serves beside the calls that it registers: `path:/dev/null`, `socket:AF_INET/SOCK_STREAM`.
+    pub serves: Vec<String>,
     /// The nearest component or choice around it: it is on only when that is on.
     pub within: Option<NodeId>,
     /// Ids it had in earlier versions.

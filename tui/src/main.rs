@@ -6,6 +6,7 @@
 mod app;
 mod backend;
 mod cli;
+mod fit;
 mod presets;
 mod state;
 mod terminal;

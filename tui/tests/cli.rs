@@ -285,10 +285,29 @@ fn new_writes_a_config_that_checks() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let text = place.read("p.toml");
     assert!(
-        text.contains("[fit]") && text.contains("\"abi.write\" = true") && text.contains("# to print"),
+        text.contains("[fit]")
+            && text.contains("\"abi.write\" = true")
+            && text.contains("  # found: ")
+            && text.contains("write, writev"),
         "{text}"
     );
+    assert!(place.read("p.evidence.toml").contains("\"call:write\" = { found = "));
     assert_eq!(place.run(&["check", "p.toml"]).code, 0);
+    // What was fitted is fitted again to the same, and is told where somebody asks why.
+    assert_eq!(place.run(&["fit", "p.toml"]).code, 0);
+    assert_eq!(place.read("p.toml"), text);
+    let why = place.run(&["explain", "p.toml", "abi.write"]);
+    assert!(why.out.contains("the program") && why.out.contains("write: found at "), "{}", why.out);
+    place.fails(
+        &["fit", "p.toml", "--keep", "seen"],
+        1,
+        "error: the program was never watched, so nothing was seen\nhint: watch it: bespoke fit CONFIG --learn, or --trace -- COMMAND",
+    );
+    place.fails(
+        &["fit", "preset:hello"],
+        2,
+        "error: a preset is not fitted\nhint: write a config first: bespoke new PROGRAM",
+    );
     place.fails(
         &["new", program, "-o", "p.toml"],
         1,

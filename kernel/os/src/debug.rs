@@ -1,5 +1,6 @@
 //! What tells a person what happens inside.
 pub mod fault;
+pub mod learn;
 pub mod log;
 pub mod metrics;
 pub mod names;

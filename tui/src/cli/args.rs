@@ -46,6 +46,8 @@ pub struct Open {
 pub enum Command {
     /// Inspect a program and write a config that fits it
     New(New),
+    /// Find out what a config's program needs, and write it into the config with the reasons
+    Fit(Fit),
     /// Turn parts on and off and set parameters
     Set(Set),
     /// Make the bootable image
@@ -102,6 +104,54 @@ pub struct New {
     /// Arguments for the program, instead of the image's
     #[arg(last = true, value_name = "ARGS", requires = "image")]
     pub args: Vec<String>,
+}
+
+/// `bespoke fit`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The program and its libraries are scanned each time. What is known is kept beside the config, in \
+    CONFIG.evidence.toml, and runs that are watched add up."
+)]
+pub struct Fit {
+    /// The config to fit
+    pub config: String,
+    /// Run the program here and watch it: the config's own, or the COMMAND behind `--`
+    #[arg(long, conflicts_with_all = ["strace", "learn"])]
+    pub trace: bool,
+    /// Take what was seen from a log of `strace -f -o FILE`
+    #[arg(long, value_name = "FILE", conflicts_with = "learn")]
+    pub strace: Option<PathBuf>,
+    /// Boot the program with every part on, and watch what it uses; what it used is what counts, and a second boot with
+    /// that alone proves it
+    #[arg(long)]
+    pub learn: bool,
+    /// End learning after a time, such as 30s; SIGINT and SIGTERM end it too
+    #[arg(long = "for", value_name = "TIME", requires = "learn")]
+    pub time: Option<String>,
+    /// Forward a port of this machine to one of the program while learning
+    #[arg(short = 'p', long = "port", value_name = "HOST:GUEST", requires = "learn")]
+    pub ports: Vec<String>,
+    /// Memory of the machine while learning
+    #[arg(short, long, value_name = "SIZE", requires = "learn")]
+    pub memory: Option<String>,
+    /// Which needs count: `found`, all that were found or seen, or `seen`, those that were seen [default: found; with --learn seen]
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
+    pub keep: Option<KeepName>,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// With --trace a command to watch instead; with --learn arguments for the program, instead of the config's
+    #[arg(last = true, value_name = "COMMAND|ARGS")]
+    pub args: Vec<String>,
+}
+
+/// Which needs count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeepName {
+    /// All: found in the program's code, or seen as it ran
+    Found,
+    /// Those that were seen as it ran
+    Seen,
 }
 
 /// `bespoke set`.

@@ -11,6 +11,7 @@ use super::args::{Check, Set};
 use super::{Done, Loaded, Stop, load, print, print_json, refused, resolve};
 use crate::app::doc::Backend;
 use crate::backend::{self, Kernel};
+use crate::fit::{self, Changes};
 use crate::presets::{self, Chain, Failure};
 use crate::text;
 
@@ -171,6 +172,7 @@ pub fn check(args: &Check) -> Done {
     };
     match checked(&args.config, limit) {
         Ok((loaded, image_bytes)) => {
+            let changes = watch(&args.config, &loaded)?;
             if args.json {
                 let measure = loaded.kernel.measure(&loaded.chain).map_err(Stop::no)?;
                 let decisions = loaded.chain.decisions();
@@ -180,9 +182,20 @@ pub fn check(args: &Check) -> Done {
                     "image_bytes": image_bytes,
                     "problems": [],
                     "listing": listing,
+                    "program": changes.as_ref().map(|changes| json!({
+                        "changed": changes.files,
+                        "processes": changes.processes,
+                        "new_needs": changes.needs.iter().map(|(need, parts)| json!({
+                            "need": need,
+                            "parts": parts.iter().map(|(id, on)| json!({ "id": id, "on": on })).collect::<Vec<_>>(),
+                        })).collect::<Vec<_>>(),
+                    })),
                 }));
             } else {
                 print(&format!("{} is sound: {}\n", args.config, text::bytes(image_bytes)));
+                if let Some(changes) = changes {
+                    print(&changed_words(&args.config, &changes));
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -195,6 +208,40 @@ pub fn check(args: &Check) -> Done {
         }
         Err(stop) => Err(stop),
     }
+}
+
+/// What has changed in the program since the config was fitted to it; nothing when it never was.
+fn watch(config: &str, loaded: &Loaded) -> Result<Option<Changes>, Failure> {
+    if config.starts_with("preset:") {
+        return Ok(None);
+    }
+    let Some(evidence) = fit::known(Path::new(config))? else { return Ok(None) };
+    let payload = backend::payload(&loaded.chain)?;
+    fit::changes(loaded.kernel.os(), &payload, &evidence, |n| loaded.resolution.is_on(n)).map(Some)
+}
+
+fn changed_words(config: &str, changes: &Changes) -> String {
+    let mut out = String::new();
+    if !changes.files.is_empty() {
+        out.push_str(&format!("changed since it was fitted: {}\n", changes.files.join(", ")));
+        for (need, parts) in &changes.needs {
+            let parts: Vec<String> =
+                parts.iter().map(|(id, on)| format!("{id} ({})", if *on { "on" } else { "off" })).collect();
+            let by = match parts.is_empty() {
+                true => "no part serves it".to_owned(),
+                false => format!("served by {}", parts.join(", ")),
+            };
+            out.push_str(&format!("  newly needs {}: {by}\n", fit::short(need)));
+        }
+        if changes.needs.is_empty() {
+            out.push_str("  it needs nothing new\n");
+        }
+        out.push_str(&format!("  `bespoke fit {config}` takes it in\n"));
+    }
+    for line in &changes.processes {
+        out.push_str(&format!("cannot work here, where there is one process: {}\n", fit::short(line)));
+    }
+    out
 }
 
 fn checked(config: &str, limit: Option<u64>) -> Result<(Loaded, u64), Stop> {

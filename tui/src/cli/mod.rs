@@ -5,11 +5,13 @@ mod build;
 pub use build::{image_path, ports};
 pub use new::describe;
 mod decide;
+mod fit;
 mod image;
 mod needs;
 mod new;
 mod preset;
 mod show;
+mod watch;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Explain(args)) => show::explain(&args),
         Some(Command::Diff(args)) => show::diff(&args),
         Some(Command::New(args)) => new::new(&args),
+        Some(Command::Fit(args)) => fit::fit(&args),
         Some(Command::Preset(args)) => preset::preset(&args),
     };
     let (failure, code) = match done {

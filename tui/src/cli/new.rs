@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bespoke_kernel::Payload;
+use bespoke_kernel::fit::Keep;
 use bespoke_kernel::program::{self, Language, Libc, Program, ProgramKind};
-use bespoke_model::Config;
+use bespoke_model::{Config, Evidence};
 use serde_json::json;
 
 use super::args::New;
-use super::needs::{self, Need};
-use super::{Done, Stop, print, print_json, resolve};
-use crate::backend::Kernel;
-use crate::presets::{self, Failure};
+use super::{Done, Stop, print, print_json};
+use crate::app::doc::Backend as _;
+use crate::backend::{self, Kernel};
+use crate::fit;
+use crate::presets::{self, Chain, Failure};
 use crate::text;
 
 /// A program in a few words.
@@ -71,38 +73,46 @@ pub fn new(args: &New) -> Done {
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
     let preset = args.preset.strip_prefix("preset:").unwrap_or(&args.preset);
-    let libraries = libraries(&program, &path);
-    // Where libraries lie in the image is where they lie here, for nearly all of them.
-    let texts: Vec<Vec<u8>> = libraries
-        .iter()
-        .flatten()
-        .filter(|library| needs::tells(library))
-        .filter_map(|library| std::fs::read(library).ok())
-        .collect();
-    let needs: Vec<Need> =
-        needs::needs(&program, &bytes, &texts).into_iter().filter(|need| need.is_in(tree)).collect();
     let head = Head { name: &name, path: relative(&path, &to), about: describe(&program), preset };
-    let text = write(&head, &libraries, &needs);
-    let config = Config::parse(&to.to_string_lossy(), &text)
-        .map_err(|d| Stop::no(presets::strip_error(&d.to_string())))?;
-    let chain = presets::chain(config, presets::dir_of(&to))?;
-    resolve(tree, &chain)?;
-    presets::write(&to, &text)?;
+    let mut chain = parse(&to, &write(&head, &Ok(Vec::new())))?;
+    let payload = backend::payload(&chain);
+    let libraries = payload.as_ref().map(libraries).map_err(|failure| failure.message.clone());
+    chain = parse(&to, &write(&head, &libraries))?;
+    let mut evidence = Evidence::default();
+    let scanned = match &payload {
+        Ok(payload) => fit::scan(kernel.os(), payload, &mut evidence)?,
+        // Its libraries are not all there: what the program itself says is better than nothing.
+        Err(_) => {
+            let own = path.to_string_lossy();
+            fit::scan_files(kernel.os(), &program, &[(&own, &bytes)], &mut evidence)?
+        }
+    };
+    let measure = kernel.measure(&chain).ok();
+    let fitted = fit::rewrite(kernel.os(), &chain, &evidence, Keep::Found, measure.as_deref())?;
+    presets::write(&to, fitted.config.text())?;
+    fit::keep(&to, &evidence)?;
     if args.json {
         print_json(&json!({
             "config": to,
+            "evidence": fit::evidence_path(&to),
             "program": path,
             "about": describe(&program),
-            "parts": needs.iter().map(|need| need.id).collect::<Vec<_>>(),
+            "parts": fitted.fit.proposals.iter().filter(|p| !p.needs.is_empty())
+                .map(|p| tree.node(p.part).id.as_str()).collect::<Vec<_>>(),
+            "unserved": fitted.fit.unserved,
+            "processes": fitted.fit.processes,
             "libraries": libraries.as_ref().unwrap_or(&Vec::new()),
+            "scan": super::fit::scan_json(&scanned),
         }));
     } else {
         print(&format!("{}  {}\n", to.display(), describe(&program)));
+        print(&format!("{}\n", scanned.words()));
         if let Err(why) = &libraries {
             print(&format!("it cannot be packed yet: {why}\n"));
         }
+        print(&super::fit::warnings(&fitted.fit, &evidence));
         print(&format!(
-            "next: `bespoke run {0}` boots it, `bespoke {0}` shows what is in it\n",
+            "next: `bespoke run {0}` boots it, `bespoke fit {0} --learn` finds out what it really uses\n",
             to.display()
         ));
     }
@@ -119,6 +129,13 @@ pub fn target(args: &New, name: &str) -> Result<PathBuf, Stop> {
     Ok(to)
 }
 
+/// A config's text with what it extends.
+fn parse(to: &Path, text: &str) -> Result<Chain, Failure> {
+    let config = Config::parse(&to.to_string_lossy(), text)
+        .map_err(|d| Failure::new(presets::strip_error(&d.to_string())))?;
+    presets::chain(config, presets::dir_of(to))
+}
+
 /// The program's path as the config says it: absolute ones stay, others start at the config's folder.
 pub fn relative(program: &Path, config: &Path) -> String {
     let dir = presets::dir_of(config);
@@ -129,21 +146,12 @@ pub fn relative(program: &Path, config: &Path) -> String {
     absolute.to_string_lossy().into_owned()
 }
 
-/// The files that a dynamic program brings along, as they are found now; or why they are not.
-fn libraries(program: &Program, path: &Path) -> Result<Vec<String>, String> {
-    let ProgramKind::Dynamic { .. } = program.kind else { return Ok(Vec::new()) };
-    let mut config = Config::new("");
-    let host = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    config.set_program(&bespoke_model::Program {
-        path: host.to_string_lossy().into_owned(),
-        ..bespoke_model::Program::default()
-    });
-    let payload =
-        Payload::load(&config, Path::new("/")).map_err(|error| Failure::from_kernel(&error).message)?;
-    let own = payload.program_path().unwrap_or_default().to_owned();
+/// The libraries that a program brings along.
+fn libraries(payload: &Payload) -> Vec<String> {
+    let own = payload.program_path().unwrap_or_default();
     let library =
         |path: &str| path != own && path.rsplit('/').next().is_some_and(|name| name.contains(".so"));
-    Ok(payload.files().map(|(path, _)| path.to_owned()).filter(|path| library(path)).collect())
+    payload.files().map(|(path, _)| path.to_owned()).filter(|path| library(path)).collect()
 }
 
 /// What a config says about its program.
@@ -154,7 +162,7 @@ struct Head<'a> {
     preset: &'a str,
 }
 
-fn write(head: &Head, libraries: &Result<Vec<String>, String>, needs: &[Need]) -> String {
+fn write(head: &Head, libraries: &Result<Vec<String>, String>) -> String {
     let quote = |text: &str| toml::Value::from(text).to_string();
     let mut out = format!("# {}: {}.\n", head.name, head.about);
     match libraries {
@@ -173,10 +181,5 @@ fn write(head: &Head, libraries: &Result<Vec<String>, String>, needs: &[Need]) -
         quote(&head.path)
     ));
     out.push_str("# [files]\n# \"/etc/app.conf\" = \"app.conf\"  # path in the image = path here\n\n");
-    out.push_str("# What such a program needs, as far as it shows. What you decide goes under [set], and wins.\n[fit]\n");
-    let width = needs.iter().map(|need| need.line().len()).max().unwrap_or(0);
-    for need in needs {
-        out.push_str(&format!("{:<width$}  # {}\n", need.line(), need.why));
-    }
     out
 }

@@ -10,6 +10,7 @@ use super::args::{Diff, Explain, List, Size};
 use super::{Done, Loaded, Stop, columns, load, print, print_json};
 use crate::app::doc::{Backend, Doc, Item, Outcome, Want};
 use crate::backend::Kernel;
+use crate::fit;
 use crate::presets::{self, Failure};
 use crate::text;
 use crate::view::origin_words;
@@ -195,10 +196,23 @@ pub fn explain(args: &Explain) -> Done {
             None => failure.hint("`bespoke list` names everything"),
         }));
     };
+    let evidence = fit::known_of(&args.config);
+    let needs = match (&evidence, item) {
+        (Some(evidence), Item::Node(n)) => fit::evidence_of(tree, n, evidence),
+        _ => Vec::new(),
+    };
     if args.json {
-        print_json(&explain_json(&doc, item, &why));
+        let mut out = explain_json(&doc, item, &why);
+        if let (Some(evidence), Some(out)) = (&evidence, out.as_object_mut()) {
+            let known = |need: &String| json!({ "need": need, "evidence": evidence.needs.get(need) });
+            out.insert("evidence".into(), needs.iter().map(known).collect());
+        }
+        print_json(&out);
     } else {
-        print(&explain_text(&doc, item, &why));
+        let lines = evidence
+            .iter()
+            .flat_map(|evidence| needs.iter().map(move |need| fit::witness_line(need, evidence)));
+        print(&explain_text(&doc, item, &why, &lines.collect::<Vec<_>>()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -253,7 +267,7 @@ fn explain_json(doc: &Doc, item: Item, why: &Explanation) -> Json {
     }
 }
 
-fn explain_text(doc: &Doc, item: Item, why: &Explanation) -> String {
+fn explain_text(doc: &Doc, item: Item, why: &Explanation, evidence: &[String]) -> String {
     let tree = doc.tree();
     let mut rows: Vec<(String, String)> = Vec::new();
     let help;
@@ -293,6 +307,9 @@ fn explain_text(doc: &Doc, item: Item, why: &Explanation) -> String {
             let steps: Vec<String> = why.because.iter().map(ToString::to_string).collect();
             for (index, step) in steps.iter().enumerate() {
                 rows.push((if index == 0 { "because".into() } else { String::new() }, step.clone()));
+            }
+            for (index, line) in evidence.iter().enumerate() {
+                rows.push((if index == 0 { "the program".into() } else { String::new() }, line.clone()));
             }
             if !why.needed_by.is_empty() {
                 rows.push(("needed by".into(), why.needed_by.join(", ")));

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bespoke_model::{Config, Kind, Severity, Tree, closest};
+use bespoke_kernel::Os;
+use bespoke_kernel::fit::Keep;
+use bespoke_model::{Config, Evidence, Kind, Severity, Tree, closest};
 
 use crate::app::doc::changes_in_words;
 use crate::app::{Need, Way};
 use crate::cli;
+use crate::fit;
 use crate::presets::{self, Chain, Failure};
 use crate::text;
 
@@ -157,14 +160,15 @@ fn readings(tree: &Tree, config: &Config) -> Vec<Reading> {
 /// What the program needs, and the parts that serve it.
 pub(super) fn needs(tree: &Tree, chain: &Chain) -> Vec<Need> {
     let mut needs = Vec::new();
-    let fitted: Vec<String> = chain
-        .config
-        .fit_entries()
-        .filter(|(id, _)| tree.find(id).is_some())
-        .map(|(id, _)| id.to_owned())
-        .collect();
-    if !fitted.is_empty() {
-        needs.push(Need { what: "what fitting found that it needs".to_owned(), parts: fitted });
+    match fit::known_of(chain.config.file()) {
+        Some(evidence) => needs.extend(from_evidence(tree, &evidence)),
+        None => {
+            let fitted = chain.config.fit_entries().filter(|(id, _)| tree.find(id).is_some());
+            let parts: Vec<String> = fitted.map(|(id, _)| id.to_owned()).collect();
+            if !parts.is_empty() {
+                needs.push(Need { what: "what fitting found that it needs".to_owned(), parts });
+            }
+        }
     }
     let mut served: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for n in tree.nodes() {
@@ -186,8 +190,59 @@ pub(super) fn needs(tree: &Tree, chain: &Chain) -> Vec<Need> {
     needs
 }
 
+/// What is known of the program's needs, each with the part that serves it: those seen as it ran first, then what stands in its
+/// code and was never seen.
+fn from_evidence(tree: &Tree, evidence: &Evidence) -> Vec<Need> {
+    let served = Os::embedded().served();
+    let known = bespoke_kernel::fit::propose(tree, &served, evidence, Keep::Found);
+    let mut proposals: Vec<_> =
+        known.proposals.iter().filter(|proposal| !proposal.needs.is_empty()).collect();
+    proposals.sort_by_key(|proposal| !proposal.seen);
+    let part = |proposal: &&bespoke_kernel::fit::Proposal| Need {
+        what: fit::reason(proposal, evidence, None),
+        parts: vec![tree.node(proposal.part).id.clone()],
+    };
+    let mut needs: Vec<Need> = proposals.iter().map(part).collect();
+    for (words, what) in [
+        (&known.unserved, "no part serves these calls: "),
+        (&known.processes, "cannot work, there is one process: "),
+    ] {
+        if !words.is_empty() {
+            let words: Vec<&str> = words.iter().map(|word| fit::short(word)).collect();
+            needs.push(Need { what: format!("{what}{}", words.join(", ")), parts: Vec::new() });
+        }
+    }
+    needs
+}
+
 /// Where unsaved edits are kept while the configurator runs.
 pub(super) fn recovery_path(file: &Path) -> PathBuf {
     let name = file.file_name().map_or_else(|| "bespoke.toml".into(), |n| n.to_string_lossy().into_owned());
     file.with_file_name(format!(".{name}.unsaved"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_are_told_beside_the_parts_that_serve_them() {
+        let mut evidence = Evidence { runs: 1, ..Evidence::default() };
+        evidence.add_found("call:sendfile", 1, &["app: copy+0x10".into()]);
+        evidence.add_seen("call:openat", 7, 0, None);
+        evidence.add_found("call:io_uring_setup", 1, &[]);
+        evidence.add_found("process:fork", 1, &[]);
+        let needs = from_evidence(&Os::embedded().tree, &evidence);
+        let said: Vec<(&str, Vec<&str>)> =
+            needs.iter().map(|n| (n.what.as_str(), n.parts.iter().map(String::as_str).collect())).collect();
+        assert_eq!(
+            said,
+            [
+                ("seen: openat 7×", vec!["abi.open"]),
+                ("found, never seen: sendfile (app: copy+0x10); can go if you dare", vec!["abi.transfer"]),
+                ("no part serves these calls: io_uring_setup", vec![]),
+                ("cannot work, there is one process: fork", vec![]),
+            ]
+        );
+    }
 }
