@@ -32,6 +32,11 @@ pub struct Change {
 pub trait Node: Any {
     fn stat(&self) -> Stat;
 
+    /// S_IFMT of its mode. Every step of a path asks for it: file systems that know it at once say so.
+    fn kind(&self) -> u32 {
+        self.stat().mode & S_IFMT
+    }
+
     /// The node behind a name in this directory.
     fn lookup(&self, _name: &[u8]) -> Result<Rc<dyn Node>> {
         Err(Errno::ENOTDIR)
@@ -80,10 +85,6 @@ pub trait Node: Any {
 }
 
 impl dyn Node {
-    pub fn kind(&self) -> u32 {
-        self.stat().mode & S_IFMT
-    }
-
     pub fn is_directory(&self) -> bool {
         self.kind() == S_IFDIR
     }

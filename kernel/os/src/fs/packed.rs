@@ -113,6 +113,10 @@ pub fn find(path: &[u8]) -> Option<&'static Entry> {
 pub struct Packed(pub &'static Entry);
 
 impl Node for Packed {
+    fn kind(&self) -> u32 {
+        self.0.mode & S_IFMT
+    }
+
     fn stat(&self) -> Stat {
         self.0.stat()
     }

@@ -317,6 +317,10 @@ fn as_memory(node: Rc<dyn Node>) -> Result<Rc<Memory>> {
 }
 
 impl Node for Memory {
+    fn kind(&self) -> u32 {
+        self.mode.get() & S_IFMT
+    }
+
     fn stat(&self) -> Stat {
         self.stat()
     }

@@ -45,12 +45,14 @@ impl Queue {
     }
 
     fn tell_observers(&self) {
-        if self.observers.borrow().is_empty() {
-            return;
-        }
-        let observers: Vec<_> = self.observers.borrow().iter().filter_map(Weak::upgrade).collect();
-        for observer in observers {
-            observer.notify();
+        // Nobody comes or goes while they are told.
+        let mut index = 0;
+        loop {
+            let Some(observer) = self.observers.borrow().get(index).map(Weak::upgrade) else { break };
+            if let Some(observer) = observer {
+                observer.notify();
+            }
+            index += 1;
         }
     }
 
