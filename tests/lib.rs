@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod wire;
+pub mod workloads;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -201,7 +202,7 @@ impl Scratch {
 }
 
 /// A port of the host that is free, and below those that the host gives to connections, which would take it in the meantime.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(61);
     loop {

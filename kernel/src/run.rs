@@ -303,6 +303,11 @@ impl Running {
         Ok(Self { child, status, errors, started, deadline: options.deadline, stopper })
     }
 
+    /// QEMU's process, for those who look at what it takes.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The guest's console, when it is piped and was not taken yet.
     pub fn take_output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()

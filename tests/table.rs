@@ -1,0 +1,227 @@
+//! The table of presets in README: `tests/table` prints it, `tests/table --write` puts it there.
+//!
+//! Bytes are exact for the programs of this machine. The least memory is found by booting each preset's workload with less and less; the time is the
+//! median from QEMU's start to the program's first words.
+
+use bespoke_kernel::run::{self, Accel, Console, Options, Publish, Running};
+use bespoke_tests::workloads::{Answer, Workload, answers, workloads};
+use bespoke_tests::{bespoke, free_port, workspace};
+use serde_json::Value;
+use std::fs;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Runs whose median is the time to the first line.
+const RUNS: usize = 3;
+/// More than any of them needs.
+const MOST: u64 = 512 << 20;
+/// How long the first boot may take, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A workload as an image that boots.
+struct Booted<'w> {
+    workload: &'w Workload,
+    image: PathBuf,
+    _folder: bespoke_tests::Scratch,
+}
+
+impl<'w> Booted<'w> {
+    fn new(workload: &'w Workload) -> Self {
+        let scratch = workload.scratch();
+        let built = scratch.run(&["build", "app.toml", "-o", "app.img"]);
+        assert!(built.status == 0, "{}: {}", workload.preset, built.err);
+        Self { workload, image: scratch.path().join("app.img"), _folder: scratch }
+    }
+
+    fn start(&self, memory: u64, host: Option<u16>, deadline: Duration) -> Running {
+        let mut options = Options {
+            memory,
+            accel: Accel::Tcg,
+            console: Console::Piped,
+            deadline: Some(deadline),
+            args: self.workload.args.iter().map(|&arg| arg.to_owned()).collect(),
+            ..Options::default()
+        };
+        if let (Some(host), Answer::Serves(guest, ..)) = (host, &self.workload.answer) {
+            options.ports.push(Publish { address: Ipv4Addr::LOCALHOST, host, guest: *guest, udp: false });
+        }
+        run::start(&self.image, &options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Whether it does its work with this much memory.
+    fn works_with(&self, memory: u64, deadline: Duration) -> bool {
+        match &self.workload.answer {
+            Answer::Ends(status, out) => self
+                .start(memory, None, deadline)
+                .wait()
+                .is_ok_and(|outcome| outcome.status == *status && text(&outcome.console) == *out),
+            Answer::Says(status, words) => self
+                .start(memory, None, deadline)
+                .wait()
+                .is_ok_and(|outcome| outcome.status == *status && text(&outcome.console).contains(words)),
+            Answer::Serves(_, ask, reply) => {
+                let host = free_port();
+                let mut running = self.start(memory, Some(host), deadline);
+                drain(&mut running);
+                let answered = answers(host, ask, reply, deadline);
+                running.stopper().stop();
+                answered
+            }
+        }
+    }
+
+    /// The least memory for its work, in KiB: to 128 KiB below 16 MiB, to 1 MiB above.
+    fn least_memory(&self) -> u64 {
+        let (mut low, mut high) = (0, MOST >> 10);
+        let started = Instant::now();
+        assert!(self.works_with(MOST, PATIENCE), "{} does not work with {high} KiB", self.workload.preset);
+        // Firmware that does not find room for itself hangs: far longer than with plenty is never.
+        let deadline = Duration::from_secs(5).max(started.elapsed() * 10);
+        loop {
+            let step = if high > 16 << 10 { 1024 } else { 128 };
+            let middle = (low + high) / 2 / step * step;
+            if middle <= low {
+                return high;
+            }
+            if self.works_with(middle << 10, deadline) { high = middle } else { low = middle }
+        }
+    }
+
+    /// Milliseconds from QEMU's start to the first words of the program, or to a server's first answer.
+    fn first_words(&self) -> f64 {
+        let mut times: Vec<f64> = (0..RUNS)
+            .map(|_| {
+                let started = Instant::now();
+                let host = free_port();
+                let mut running = self.start(MOST, Some(host), PATIENCE);
+                let said = match self.workload.answer {
+                    Answer::Ends(_, out) => wait_for(&mut running, out.lines().next().unwrap_or_default()),
+                    Answer::Says(_, words) => wait_for(&mut running, words),
+                    Answer::Serves(_, ask, reply) => {
+                        drain(&mut running);
+                        answers(host, ask, reply, PATIENCE)
+                    }
+                };
+                let elapsed = started.elapsed();
+                assert!(said, "{} does not do what it did before", self.workload.preset);
+                running.stopper().stop();
+                elapsed.as_secs_f64() * 1e3
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[RUNS / 2]
+    }
+}
+
+fn text(console: &[u8]) -> String {
+    String::from_utf8_lossy(console).replace('\r', "")
+}
+
+/// Reads the console until these words are there; false when it ends before.
+fn wait_for(running: &mut Running, words: &str) -> bool {
+    let Some(mut output) = running.take_output() else { return false };
+    let mut said = Vec::new();
+    let mut chunk = [0; 4096];
+    while !text(&said).contains(words) {
+        match output.read(&mut chunk) {
+            Ok(count @ 1..) => said.extend_from_slice(&chunk[..count]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Reads the console for nobody, so that it does not fill its pipe.
+fn drain(running: &mut Running) {
+    if let Some(mut output) = running.take_output() {
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    }
+}
+
+/// What `bespoke size` says of a config.
+fn sizes(config: &Path) -> Value {
+    let output = Command::new(bespoke())
+        .current_dir(config.parent().expect("a folder"))
+        .args([Path::new("size"), config, Path::new("--json")])
+        .output()
+        .expect("bespoke runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn number(sizes: &Value, key: &str) -> u64 {
+    sizes[key].as_u64().unwrap_or_else(|| panic!("no {key}"))
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn table() -> String {
+    let mut table = String::from(
+        "| preset | its program | image | OS | program and files | parts | system calls | least memory, KiB | to first words or answer, ms | OS, of all parts |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    let workloads = workloads();
+    let everything =
+        workloads.iter().find(|workload| workload.preset == "everything").expect("the preset of all parts");
+    let all = number(&sizes(&everything.scratch().path().join("app.toml")), "os_bytes");
+    for workload in &workloads {
+        eprintln!("{} …", workload.preset);
+        let scratch = workload.scratch();
+        let sizes = sizes(&scratch.path().join("app.toml"));
+        let on = sizes["components"]
+            .as_array()
+            .map_or(0, |components| components.iter().filter(|component| component["on"] == true).count());
+        let booted = Booted::new(workload);
+        let (image, os) = (number(&sizes, "image_bytes"), number(&sizes, "os_bytes"));
+        table.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} | {} | {} | {} | {:.0} | {:.2} |\n",
+            workload.preset,
+            workload.what,
+            grouped(image),
+            grouped(os),
+            grouped(image - os),
+            on,
+            number(&sizes, "syscalls"),
+            grouped(booted.least_memory()),
+            booted.first_words(),
+            os as f64 / all as f64,
+        ));
+    }
+    table
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let write = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--write"] => true,
+        _ => {
+            eprintln!("usage: table [--write]");
+            std::process::exit(2);
+        }
+    };
+    let table = table();
+    print!("{table}");
+    if write {
+        let path = workspace().join("README.md");
+        let readme = fs::read_to_string(&path).expect("README.md");
+        let (before, rest) = readme.split_once("<!-- presets -->\n").expect("the table's start");
+        let (_, after) = rest.split_once("<!-- /presets -->").expect("the table's end");
+        let text = format!("{before}<!-- presets -->\n{table}<!-- /presets -->{after}");
+        fs::write(&path, text).expect("README.md can be written");
+    }
+}
