@@ -4,17 +4,18 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use bespoke_kernel::Payload;
+use bespoke_kernel::fit::Keep;
 use bespoke_kernel::oci::{self, FileKind, Image, Launch, Limits, Pick, Wanted};
 use bespoke_kernel::program::{self, Program};
-use bespoke_model::{Config, ImageSource, Kind, Tree};
+use bespoke_kernel::{Payload, Sizer};
+use bespoke_model::{Config, Evidence, ImageSource};
 use serde_json::json;
 
 use super::args::New;
-use super::needs::{self, Need};
-use super::new::{describe, relative, target};
-use super::{Done, Stop, print, print_json, resolve};
+use super::new::{describe, parse, relative, target};
+use super::{Done, Stop, print, print_json};
 use crate::backend::Kernel;
+use crate::fit;
 use crate::presets::{self, Failure};
 use crate::text;
 
@@ -79,24 +80,18 @@ pub fn new(args: &New, archive: &Path) -> Done {
 
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
-    let texts: Vec<Vec<u8>> = libraries
-        .iter()
-        .filter(|library| needs::tells(library))
-        .filter_map(|library| image.read_file(library).ok())
-        .collect();
-    let mut needs: Vec<Need> = needs::needs(&inspected, &bytes, &texts);
-    needs.extend(container_needs(&image));
-    let needs = in_tree(needs, tree);
     let text = Text { args, archive, image: &image, source: &source, launch: &launch, program: &inspected }
-        .write(&libraries, &wanted, &needs);
-    let config = Config::parse(&to.to_string_lossy(), &text)
-        .map_err(|d| Stop::no(presets::strip_error(&d.to_string())))?;
-    let payload = Payload::load_from(&config, presets::dir_of(&to), Some(&image))
+        .write(&libraries, &wanted);
+    let chain = parse(&to, &text)?;
+    let payload = Payload::load_from(&chain.flattened(), presets::dir_of(&to), Some(&image))
         .map_err(|error| Failure::from_kernel(&error))?;
     let packed: u64 = payload.files().map(|(_, bytes)| bytes).sum();
-    let chain = presets::chain(config, presets::dir_of(&to))?;
-    resolve(tree, &chain)?;
-    presets::write(&to, &text)?;
+    let mut evidence = Evidence::default();
+    let scanned = fit::scan(kernel.os(), &payload, &mut evidence)?;
+    let sizer = Sizer::new(kernel.os(), &payload);
+    let fitted = fit::rewrite(kernel.os(), &chain, &evidence, Keep::Found, Some(&sizer))?;
+    presets::write(&to, fitted.config.text())?;
+    fit::keep(&to, &evidence)?;
 
     let (whole, entries) = image.size();
     if args.json {
@@ -109,7 +104,12 @@ pub fn new(args: &New, archive: &Path) -> Done {
             "about": describe(&inspected),
             "notes": launch.notes,
             "ports": image.start().ports().collect::<Vec<_>>(),
-            "parts": needs.iter().map(|need| need.id).collect::<Vec<_>>(),
+            "evidence": fit::evidence_path(&to),
+            "parts": fitted.fit.proposals.iter().filter(|p| !p.needs.is_empty())
+                .map(|p| tree.node(p.part).id.as_str()).collect::<Vec<_>>(),
+            "unserved": fitted.fit.unserved,
+            "processes": fitted.fit.processes,
+            "scan": super::fit::scan_json(&scanned),
             "libraries": libraries,
             "files": wanted.iter().map(|w| json!({ "path": w.path, "bytes": w.bytes, "why": w.why })).collect::<Vec<_>>(),
             "image_bytes": whole,
@@ -123,6 +123,8 @@ pub fn new(args: &New, archive: &Path) -> Done {
     for note in &launch.notes {
         print(&format!("note: {}\n", plain(note)));
     }
+    print(&format!("{}\n", scanned.words()));
+    print(&super::fit::warnings(&fitted.fit, &evidence));
     print(&format!(
         "of {} in {} of the image {} are packed{}\n",
         text::human(whole),
@@ -158,34 +160,6 @@ fn ports(image: &Image) -> Vec<u16> {
     image.start().ports().filter_map(number).collect()
 }
 
-/// What being a container says about needs.
-fn container_needs(image: &Image) -> Vec<Need> {
-    let part = |id, why| Need { id, member: None, why };
-    let mut needs = Vec::new();
-    if image.start().ports().next().is_some() {
-        let why = "the image says that it listens at a port";
-        needs.extend(
-            ["net.socket", "net.inet", "net.tcp", "net.udp", "net.timeouts", "driver.virtio-net"]
-                .map(|id| part(id, why)),
-        );
-    }
-    let why = "a container's root may be written to";
-    needs.push(Need { id: "fs.root", member: Some("memory"), why });
-    needs
-}
-
-/// Those that the tree has, each part once.
-fn in_tree(needs: Vec<Need>, tree: &Tree) -> Vec<Need> {
-    let mut seen: Vec<&str> = Vec::new();
-    let mut kept: Vec<Need> = needs.into_iter().filter(|need| need.is_in(tree)).collect();
-    kept.retain(|need| {
-        let new = !seen.contains(&need.id);
-        seen.push(need.id);
-        new && tree.find(need.id).is_some_and(|n| tree.node(n).kind != Kind::Menu)
-    });
-    kept
-}
-
 /// The libraries that the program brings along.
 fn libraries(image: &Image, source: &ImageSource, launch: &Launch) -> Result<Vec<String>, Failure> {
     let mut config = Config::new("");
@@ -216,7 +190,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn write(&self, libraries: &[String], wanted: &[Wanted], needs: &[Need]) -> String {
+    fn write(&self, libraries: &[String], wanted: &[Wanted]) -> String {
         let quote = |text: &str| toml::Value::from(text).to_string();
         let list = |items: &[String]| -> String {
             let items: Vec<String> = items.iter().map(|item| quote(item)).collect();
@@ -283,11 +257,7 @@ impl Text<'_> {
             out.push_str(&format!("user = \"{uid}:{gid}\"\n"));
         }
         out.push_str("\n# [files]\n# \"/etc/app.conf\" = \"app.conf\"  # path in the image = path here; goes before the container's\n\n");
-        out.push_str("# What such a program needs, as far as it shows. What you decide goes under [set], and wins.\n[fit]\n");
-        let width = needs.iter().map(|need| need.line().len()).max().unwrap_or(0);
-        for need in needs {
-            out.push_str(&format!("{:<width$}  # {}\n", need.line(), need.why));
-        }
+        out.push_str("[set]\n\"fs.root\" = \"memory\"  # a container's root may be written to\n");
         out
     }
 }

@@ -7,7 +7,6 @@ pub use new::describe;
 mod decide;
 mod fit;
 mod image;
-mod needs;
 mod new;
 mod preset;
 mod show;

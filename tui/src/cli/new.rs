@@ -130,7 +130,7 @@ pub fn target(args: &New, name: &str) -> Result<PathBuf, Stop> {
 }
 
 /// A config's text with what it extends.
-fn parse(to: &Path, text: &str) -> Result<Chain, Failure> {
+pub fn parse(to: &Path, text: &str) -> Result<Chain, Failure> {
     let config = Config::parse(&to.to_string_lossy(), text)
         .map_err(|d| Failure::new(presets::strip_error(&d.to_string())))?;
     presets::chain(config, presets::dir_of(to))
