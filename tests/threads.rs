@@ -74,6 +74,13 @@ fn mappings_are_as_on_linux() {
 }
 
 #[test]
+fn files_are_as_on_linux() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("files.c", flavour, "", 0);
+    }
+}
+
+#[test]
 fn calls_are_traced_and_refusals_counted() {
     let program = program("hello.c", "musl");
     let set = "\"debug.log\" = false\n\"debug.trace\" = true\n\"debug.refused-count\" = true\n\"abi.terminal\" = false\n";

@@ -124,6 +124,53 @@ int main(void) {
         say("shared to write needs the right", mmap(0, page, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EACCES);
         close(fd);
     }
+
+    /* A file's own pages: whoever maps them, reads or writes sees the same bytes. */
+    int fd = open("/tmp/shared", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    ftruncate(fd, 2 * page + 100);
+    char *one = mmap(0, 3 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *two = mmap(0, page, PROT_READ, MAP_SHARED, fd, page);
+    char *copy = mmap(0, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    say("a writable file is mapped", one != MAP_FAILED && two != MAP_FAILED && copy != MAP_FAILED);
+    char byte = 0;
+    one[page + 5] = 'x';
+    say("mapped and written, then read", pread(fd, &byte, 1, page + 5) == 1 && byte == 'x' && two[5] == 'x' && copy[page + 5] == 'x');
+    pwrite(fd, "y", 1, page + 6);
+    say("written, then seen mapped", one[page + 6] == 'y' && two[6] == 'y');
+    copy[page + 7] = 'z';
+    say("a private write stays private", one[page + 7] == 0 && pread(fd, &byte, 1, page + 7) == 1 && byte == 0);
+    signal(SIGBUS, jumping);
+    say("the page of the end, and no further", !faults(one + 2 * page + 200) && faults(one + 3 * page - 1) == 0);
+    ftruncate(fd, page);
+    say("cut off", faults(one + page) && faults(two) && faults(copy + page) && !faults(one));
+    ftruncate(fd, 2 * page);
+    say("grown again, with zeroes", !faults(one + page) && one[page + 5] == 0 && two[6] == 0);
+    one[page] = 'k';
+    close(fd);
+    unlink("/tmp/shared");
+    say("kept when closed and removed", two[0] == 'k' && one[page] == 'k');
+    fd = open("/tmp/readable", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    write(fd, "text", 4);
+    close(fd);
+    fd = open("/tmp/readable", O_RDONLY);
+    char *read_only = mmap(0, page, PROT_READ, MAP_SHARED, fd, 0);
+    say("never to be written to", read_only != MAP_FAILED && mprotect(read_only, page, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+    char *later = mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0);
+    say("private, made writable later", mprotect(later, page, PROT_READ | PROT_WRITE) == 0 && (*later = 'T') == 'T' && *read_only == 't');
+    char *moved = mremap(one, 2 * page, 4 * page, MREMAP_MAYMOVE);
+    say("moved with its file", moved != MAP_FAILED && moved[page] == 'k' && (moved[page + 1] = 'm') == two[1]);
+    before = free_memory();
+    for (int i = 0; i < 20; i++) {
+        int big = open("/tmp/big", O_RDWR | O_CREAT | O_TRUNC, 0600);
+        ftruncate(big, 8 * mib);
+        char *all = mmap(0, 8 * mib, PROT_READ | PROT_WRITE, MAP_SHARED, big, 0);
+        memset(all, i, 8 * mib);
+        unlink("/tmp/big");
+        close(big);
+        munmap(all, 8 * mib);
+    }
+    after = free_memory();
+    say("a removed file's memory comes back", before < after + 8 * mib);
     printf("the end\n");
     return 0;
 }

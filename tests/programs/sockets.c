@@ -49,6 +49,10 @@ static void pairs(void) {
     close(pair[1]);
 
     CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    struct sockaddr_un nobody;
+    socklen_t nobody_length = sizeof nobody;
+    char one_byte;
+    CHECK(write(pair[0], "x", 1) == 1 && recvfrom(pair[1], &one_byte, 1, 0, (struct sockaddr *)&nobody, &nobody_length) == 1 && nobody_length == 0);
     CHECK(write(pair[0], "12345", 5) == 5);
     CHECK(write(pair[0], "6", 1) == 1);
     CHECK(recv(pair[1], bytes, 2, MSG_TRUNC) == 5);

@@ -2,7 +2,9 @@
 pub mod dev;
 pub mod epoll;
 pub mod eventfd;
+pub mod fifo;
 pub mod file;
+pub mod memfd;
 pub mod node;
 pub mod packed;
 pub mod path;

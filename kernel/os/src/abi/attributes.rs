@@ -12,13 +12,13 @@ crate::register!("syscall": Handler = {
     __NR_statfs => statfs,
     __NR_fstatfs => fstatfs,
     __NR_getxattr => attributes_of_path,
-    __NR_lgetxattr => attributes_of_path,
+    __NR_lgetxattr => attributes_of_link,
     __NR_setxattr => attributes_of_path,
-    __NR_lsetxattr => attributes_of_path,
+    __NR_lsetxattr => attributes_of_link,
     __NR_removexattr => attributes_of_path,
-    __NR_lremovexattr => attributes_of_path,
+    __NR_lremovexattr => attributes_of_link,
     __NR_listxattr => list_of_path,
-    __NR_llistxattr => list_of_path,
+    __NR_llistxattr => list_of_link,
     __NR_fgetxattr => attributes_of_file,
     __NR_fsetxattr => attributes_of_file,
     __NR_fremovexattr => attributes_of_file,
@@ -66,6 +66,11 @@ fn attributes_of_path(args: &Args) -> Result<u64> {
     Err(Errno::EOPNOTSUPP)
 }
 
+fn attributes_of_link(args: &Args) -> Result<u64> {
+    resolve_at(AT_FDCWD as u64, args.0[0], false)?;
+    Err(Errno::EOPNOTSUPP)
+}
+
 fn attributes_of_file(args: &Args) -> Result<u64> {
     file::get(args.0[0])?;
     Err(Errno::EOPNOTSUPP)
@@ -74,6 +79,11 @@ fn attributes_of_file(args: &Args) -> Result<u64> {
 /// An empty list.
 fn list_of_path(args: &Args) -> Result<u64> {
     resolve_at(AT_FDCWD as u64, args.0[0], true)?;
+    Ok(0)
+}
+
+fn list_of_link(args: &Args) -> Result<u64> {
+    resolve_at(AT_FDCWD as u64, args.0[0], false)?;
     Ok(0)
 }
 

@@ -1,8 +1,10 @@
 //! Changing who the process is (`credentials(7)`): it is user 0 and group 0 of one session, and stays so.
 
+use super::identity::GROUPS;
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
+use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -23,6 +25,9 @@ crate::register!("syscall": Handler = {
     __NR_capset => capset,
     __NR_personality => personality,
 });
+
+/// The most supplementary groups (linux/limits.h).
+const NGROUPS_MAX: u32 = 65536;
 
 /// Zero is what it is already, and -1 means to leave it; to become anybody else would be for ever, and nothing here would heed it.
 fn grant(ids: &[u64]) -> Result<u64> {
@@ -53,13 +58,20 @@ fn previous(_: &Args) -> Result<u64> {
     Ok(0)
 }
 
+/// Nothing asks for them but the program itself.
 fn setgroups(args: &Args) -> Result<u64> {
-    match args.0[0] as u32 {
-        0 => Ok(0),
-        1 if user::read::<u32>(args.0[1])? == 0 => Ok(0),
-        1..=65536 => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
+    let [count, list, ..] = args.0;
+    let count = count as u32;
+    if count > NGROUPS_MAX {
+        return Err(Errno::EINVAL);
     }
+    let mut groups = Vec::new();
+    groups.try_reserve(count as usize).map_err(|_| Errno::ENOMEM)?;
+    for index in 0..u64::from(count) {
+        groups.push(user::read(list + index * 4)?);
+    }
+    *GROUPS.borrow() = groups;
+    Ok(0)
 }
 
 /// Process 1 leads its session and its group.

@@ -2,7 +2,7 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file;
+use crate::fs::file::{self, Description};
 use crate::memory::user;
 use linux_raw_sys::general::*;
 
@@ -12,6 +12,9 @@ crate::register!("syscall": Handler = {
     __NR_dup2 => dup2,
     __NR_dup3 => dup3,
 });
+
+// Serves commands for one kind of file only; `None`: not this one.
+crate::hook!(fn controllers() -> "fcntl": fn(&Description, u32, u64) -> Option<Result<u64>>);
 
 fn fcntl(args: &Args) -> Result<u64> {
     /// What F_SETFL may change.
@@ -33,7 +36,10 @@ fn fcntl(args: &Args) -> Result<u64> {
         F_GETLK | F_OFD_GETLK => user::write(argument, &(F_UNLCK as u16)).map(|()| 0),
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => user::read::<[u64; 4]>(argument).map(|_| 0),
         F_GETOWN | F_SETOWN | F_GETSIG | F_SETSIG => Ok(0),
-        _ => Err(Errno::EINVAL),
+        command => controllers()
+            .iter()
+            .find_map(|controller| (controller.item)(&file, command, argument))
+            .unwrap_or(Err(Errno::EINVAL)),
     }
 }
 

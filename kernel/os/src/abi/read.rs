@@ -2,8 +2,7 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, Description, MOST_AT_ONCE};
-use crate::memory::user;
+use crate::fs::file::{self, Description, MOST_AT_ONCE, each_part};
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -33,41 +32,24 @@ fn read(args: &Args) -> Result<u64> {
     read_on(&*readable(fd)?, to, count)
 }
 
-fn readv(args: &Args) -> Result<u64> {
+pub fn readv(args: &Args) -> Result<u64> {
     let [fd, vector, count, ..] = args.0;
     let file = readable(fd)?;
-    if count > u64::from(UIO_MAXIOV) {
-        return Err(Errno::EINVAL);
+    each_part(vector, count, |to, length| read_on(&file, to, length))
+}
+
+/// Checks that a file has positions, and that this can be one.
+pub fn check_position(file: &Description, position: u64) -> Result<()> {
+    if !file.is_seekable() {
+        return Err(Errno::ESPIPE);
     }
-    let mut total = 0;
-    for index in 0..count {
-        let part: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
-        if part.iov_len == 0 {
-            continue;
-        }
-        match read_on(&file, part.iov_base as u64, part.iov_len) {
-            Ok(done) => {
-                total += done;
-                if done < part.iov_len {
-                    break;
-                }
-            }
-            Err(error) if total == 0 => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(total)
+    if (position as i64) < 0 { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 fn pread(args: &Args) -> Result<u64> {
     let [fd, to, count, position, ..] = args.0;
     let file = readable(fd)?;
-    if !file.is_seekable() {
-        return Err(Errno::ESPIPE);
-    }
-    if (position as i64) < 0 {
-        return Err(Errno::EINVAL);
-    }
+    check_position(&file, position)?;
     Ok(file.read(to, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64)
 }
 
@@ -81,6 +63,15 @@ fn lseek(args: &Args) -> Result<u64> {
         SEEK_SET => 0,
         SEEK_CUR => file.position.get(),
         SEEK_END => file.stat().size,
+        SEEK_DATA | SEEK_HOLE => {
+            let end = file.stat().size;
+            let found = if offset < end { file.next(offset, whence as u32 == SEEK_HOLE) } else { end };
+            if offset >= end || whence as u32 == SEEK_DATA && found >= end {
+                return Err(Errno::ENXIO);
+            }
+            file.position.set(found);
+            return Ok(found);
+        }
         _ => return Err(Errno::EINVAL),
     };
     let position = (base as i64).checked_add(offset as i64).ok_or(Errno::EOVERFLOW)?;

@@ -32,13 +32,13 @@ fn convert(stat: &Stat) -> linux_raw_sys::general::stat {
     out.st_size = stat.size as i64;
     out.st_blksize = BLOCK as i64;
     out.st_blocks = stat.size.div_ceil(512) as i64;
-    for (seconds, nanoseconds) in [
-        (&mut out.st_mtime, &mut out.st_mtime_nsec),
-        (&mut out.st_atime, &mut out.st_atime_nsec),
-        (&mut out.st_ctime, &mut out.st_ctime_nsec),
+    for (seconds, nanoseconds, time) in [
+        (&mut out.st_atime, &mut out.st_atime_nsec, stat.accessed),
+        (&mut out.st_mtime, &mut out.st_mtime_nsec, stat.modified),
+        (&mut out.st_ctime, &mut out.st_ctime_nsec, stat.changed),
     ] {
-        *seconds = stat.modified.0 as u64;
-        *nanoseconds = u64::from(stat.modified.1);
+        *seconds = time.0 as u64;
+        *nanoseconds = u64::from(time.1);
     }
     out
 }
@@ -94,9 +94,12 @@ fn statx(args: &Args) -> Result<u64> {
     out.stx_ino = stat.inode;
     out.stx_size = stat.size;
     out.stx_blocks = stat.size.div_ceil(512);
-    for time in [&mut out.stx_mtime, &mut out.stx_atime, &mut out.stx_ctime] {
-        time.tv_sec = stat.modified.0;
-        time.tv_nsec = stat.modified.1;
+    for (out, time) in [
+        (&mut out.stx_atime, stat.accessed),
+        (&mut out.stx_mtime, stat.modified),
+        (&mut out.stx_ctime, stat.changed),
+    ] {
+        (out.tv_sec, out.tv_nsec) = time;
     }
     out.stx_rdev_major = (stat.device >> 8) as u32;
     out.stx_rdev_minor = (stat.device & 0xff) as u32;

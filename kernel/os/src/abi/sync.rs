@@ -26,8 +26,13 @@ fn for_file(args: &Args) -> Result<u64> {
 }
 
 fn for_all(_: &Args) -> Result<u64> {
+    all().map(|()| 0)
+}
+
+/// Writes back whatever is kept somewhere.
+pub fn all() -> Result<()> {
     for syncer in syncers() {
         (syncer.item)()?;
     }
-    Ok(0)
+    Ok(())
 }

@@ -15,10 +15,12 @@ crate::register!("syscall": Handler = { __NR_sendfile => sendfile, __NR_copy_fil
 /// Moved at once.
 const CHUNK: u64 = 16 * PAGE;
 /// A buffer in the program's half, where files read to and write from; unmapped when dropped.
-struct Buffer(u64);
+pub struct Buffer(pub u64);
 
 impl Buffer {
-    fn new() -> Result<Self> {
+    pub const SIZE: u64 = CHUNK;
+
+    pub fn new() -> Result<Self> {
         let address = space::find_gap(CHUNK, 1 << 46).ok_or(Errno::ENOMEM)?;
         space::map(address, CHUNK, Rights::READ | Rights::WRITE, Backing::Zeroes)?;
         Ok(Self(address))
@@ -61,7 +63,8 @@ fn position(file: &Description, address: u64) -> Result<u64> {
     if !file.is_seekable() {
         return Err(Errno::EINVAL);
     }
-    if address == 0 { Ok(file.position.get()) } else { user::read(address) }
+    let position = if address == 0 { file.position.get() } else { user::read(address)? };
+    if (position as i64) < 0 { Err(Errno::EINVAL) } else { Ok(position) }
 }
 
 fn advance(file: &Description, address: u64, position: u64) -> Result<()> {

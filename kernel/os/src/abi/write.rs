@@ -2,11 +2,8 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, Description, MOST_AT_ONCE};
-use crate::memory::user;
-use linux_raw_sys::general::{
-    __NR_pwrite64, __NR_write, __NR_writev, O_ACCMODE, O_APPEND, O_RDONLY, UIO_MAXIOV, iovec,
-};
+use crate::fs::file::{self, Description, MOST_AT_ONCE, each_part};
+use linux_raw_sys::general::{__NR_pwrite64, __NR_write, __NR_writev, O_ACCMODE, O_APPEND, O_RDONLY};
 
 crate::register!("syscall": Handler = { __NR_write => write, __NR_writev => writev, __NR_pwrite64 => pwrite });
 
@@ -44,29 +41,8 @@ fn pwrite(args: &Args) -> Result<u64> {
     Ok(file.write(from, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64)
 }
 
-fn writev(args: &Args) -> Result<u64> {
+pub fn writev(args: &Args) -> Result<u64> {
     let [fd, vector, count, ..] = args.0;
     let file = writable(fd)?;
-    if count > u64::from(UIO_MAXIOV) {
-        return Err(Errno::EINVAL);
-    }
-    let mut total = 0;
-    for index in 0..count {
-        let part: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
-        let length = part.iov_len.min(MOST_AT_ONCE - total);
-        if length == 0 {
-            continue;
-        }
-        match write_on(&file, part.iov_base as u64, length) {
-            Ok(written) => {
-                total += written;
-                if written < length {
-                    break;
-                }
-            }
-            Err(error) if total == 0 => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(total)
+    each_part(vector, count, |from, length| write_on(&file, from, length))
 }

@@ -3,12 +3,14 @@
 use super::path::Location;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
+use crate::memory::user;
 use crate::sched::wait::Queue;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use linux_raw_sys::general::{UIO_MAXIOV, iovec};
 
 /// What `stat(2)` tells.
 #[derive(Clone, Copy, Default)]
@@ -20,8 +22,10 @@ pub struct Stat {
     pub user: u32,
     pub group: u32,
     pub device: u64,
-    /// Modification time: seconds and nanoseconds since 1970.
+    /// Last read, last written to, and last changed in any way: seconds and nanoseconds since 1970.
+    pub accessed: (i64, u32),
     pub modified: (i64, u32),
+    pub changed: (i64, u32),
 }
 
 bitflags::bitflags! {
@@ -70,10 +74,34 @@ pub trait File: Any {
     fn image_data(&self) -> Option<&'static [u8]> {
         None
     }
+    /// Its pages, where they lie in memory and can be mapped in place.
+    fn pages(&self) -> Option<&dyn Pages> {
+        None
+    }
+    /// Where the next bytes that were written, or the next hole, are at or above a position below the file's end (`SEEK_DATA`, `SEEK_HOLE`).
+    fn next(&self, position: u64, hole: bool) -> u64 {
+        if hole { self.stat().size } else { position }
+    }
     /// Whether it has positions.
     fn is_seekable(&self) -> bool {
         false
     }
+}
+
+// Told that a file, by where it is, ends earlier than it did: what mapped its pages must let go of them.
+crate::hook!(fn cutters() -> "file-cut": fn(*const (), u64));
+
+/// To be called before frames behind a file's new end are given back.
+pub fn cut(file: *const (), size: u64) {
+    for cutter in cutters() {
+        (cutter.item)(file, size);
+    }
+}
+
+/// A file's contents as frames.
+pub trait Pages {
+    /// The physical address of a page below the file's end. It stays until the file is cut before it or dropped; ENOSPC without memory.
+    fn frame(&self, page: u64) -> Result<u64>;
 }
 
 /// An open file description (`open(2)`): what descriptors made by dup share.
@@ -115,6 +143,36 @@ static TABLE: KernelCell<Vec<Option<Descriptor>>> = KernelCell::new(Vec::new());
 
 /// Linux moves at most this many bytes in one call (`read(2)` and `write(2)`, notes).
 pub const MOST_AT_ONCE: u64 = 0x7fff_f000;
+
+/// Has `part` done for each part of a vector in turn, which is given an address and a length and says how many bytes went over, until
+/// one is not done whole.
+pub fn each_part(vector: u64, count: u64, mut part: impl FnMut(u64, u64) -> Result<u64>) -> Result<u64> {
+    if count > u64::from(UIO_MAXIOV) {
+        return Err(Errno::EINVAL);
+    }
+    let mut total: u64 = 0;
+    for index in 0..count {
+        let iovec: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
+        if iovec.iov_len as i64 <= -1 {
+            return Err(Errno::EINVAL);
+        }
+        let length = iovec.iov_len.min(MOST_AT_ONCE - total);
+        if length == 0 {
+            continue;
+        }
+        match part(iovec.iov_base as u64, length) {
+            Ok(done) => {
+                total += done;
+                if done < length {
+                    break;
+                }
+            }
+            Err(error) if total == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(total)
+}
 
 /// The open descriptor that a file name stands for.
 pub fn named(name: &[u8]) -> Result<u64> {

@@ -67,6 +67,7 @@ impl Entry {
         let first = entries().as_ptr();
         // SAFETY: entries exist in the one index only.
         let index = unsafe { core::ptr::from_ref(self).offset_from(first) };
+        let modified = (self.modified, self.modified_nanoseconds);
         Stat {
             mode: self.mode,
             inode: index as u64 + 1,
@@ -75,7 +76,9 @@ impl Entry {
             user: self.user,
             group: self.group,
             device: self.device,
-            modified: (self.modified, self.modified_nanoseconds),
+            accessed: modified,
+            modified,
+            changed: modified,
         }
     }
 

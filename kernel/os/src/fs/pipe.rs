@@ -1,12 +1,13 @@
 //! Pipes (`pipe(7)`).
 
-use super::file::{self, Access, File, Readiness, Stat};
+use super::file::{self, Access, Description, File, Readiness, Stat};
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::sched::wait::Queue;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -14,36 +15,123 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
 
 crate::register!("syscall": Handler = { __NR_pipe => pipe, __NR_pipe2 => pipe2 });
+crate::register!("fcntl": fn(&Description, u32, u64) -> Option<Result<u64>> = { 10 => control });
 
 // Told when the program writes where nobody reads (SIGPIPE).
 crate::hook!(fn broken() -> "broken-pipe": fn());
 
+/// Bytes that a new pipe holds.
 const CAPACITY: usize = 65536;
+/// The most that one can be made to hold (`/proc/sys/fs/pipe-max-size`).
+const MOST_CAPACITY: u64 = 1 << 20;
 /// Writes up to this many bytes go in whole (PIPE_BUF).
 const ATOMIC: usize = 4096;
 
-struct Pipe {
+/// A buffer between those who write and those who read.
+pub struct Pipe {
     inode: u64,
     buffer: RefCell<VecDeque<u8>>,
-    has_reader: Cell<bool>,
-    has_writer: Cell<bool>,
+    capacity: Cell<usize>,
+    /// Ends that are open, and how many have ever been.
+    pub reading: Ends,
+    pub writing: Ends,
+    /// Somebody has both ends open as one file, and waits for room in the readers' queue.
+    pub is_joint: Cell<bool>,
     readers: Queue,
     writers: Queue,
 }
 
-struct Reader(Rc<Pipe>);
-struct Writer(Rc<Pipe>);
+/// The open ends of one kind.
+#[derive(Default)]
+pub struct Ends {
+    pub open: Cell<u32>,
+    pub ever: Cell<u32>,
+}
+
+impl Ends {
+    fn add(&self) {
+        self.open.set(self.open.get() + 1);
+        self.ever.set(self.ever.get().wrapping_add(1));
+    }
+}
+
+pub struct Reader(Rc<Pipe>);
+pub struct Writer(Rc<Pipe>);
+
+impl Reader {
+    pub fn new(pipe: Rc<Pipe>) -> Self {
+        pipe.reading.add();
+        pipe.writers.wake_all();
+        Self(pipe)
+    }
+
+    /// Has bytes at an address of the program read next, before all others.
+    pub fn put_back(&self, from: u64, count: usize) -> Result<()> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(count, 0);
+        user::read_bytes(from, &mut bytes)?;
+        let mut buffer = self.0.buffer.borrow_mut();
+        buffer.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
+        for byte in bytes.into_iter().rev() {
+            buffer.push_front(byte);
+        }
+        drop(buffer);
+        self.0.readers.wake_all();
+        Ok(())
+    }
+
+    /// Waits until there is a writer, or was one in the meantime.
+    pub fn wait_for_writer(&self) -> Result<()> {
+        let ever = self.0.writing.ever.get();
+        while self.0.writing.open.get() == 0 && self.0.writing.ever.get() == ever {
+            self.0.readers.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    pub fn new(pipe: Rc<Pipe>) -> Self {
+        pipe.writing.add();
+        pipe.readers.wake_all();
+        Self(pipe)
+    }
+
+    /// Waits until something fits in, and says how much does.
+    pub fn wait_for_room(&self, nonblocking: bool) -> Result<usize> {
+        loop {
+            let room = self.0.capacity.get().saturating_sub(self.0.buffer.borrow().len());
+            if room > 0 || self.0.reading.open.get() == 0 {
+                return Ok(room.max(1));
+            }
+            if nonblocking {
+                return Err(Errno::EAGAIN);
+            }
+            self.0.writers.wait()?;
+        }
+    }
+
+    /// Waits until there is a reader, or was one in the meantime.
+    pub fn wait_for_reader(&self) -> Result<()> {
+        let ever = self.0.reading.ever.get();
+        while self.0.reading.open.get() == 0 && self.0.reading.ever.get() == ever {
+            self.0.writers.wait()?;
+        }
+        Ok(())
+    }
+}
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.has_reader.set(false);
+        self.0.reading.open.set(self.0.reading.open.get() - 1);
         self.0.writers.wake_all();
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.has_writer.set(false);
+        self.0.writing.open.set(self.0.writing.open.get() - 1);
         self.0.readers.wake_all();
     }
 }
@@ -53,18 +141,11 @@ fn create(to: u64, flags: u32) -> Result<u64> {
     if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let pipe = Rc::new(Pipe {
-        inode: NEXT.fetch_add(1, Ordering::Relaxed),
-        buffer: RefCell::new(VecDeque::new()),
-        has_reader: Cell::new(true),
-        has_writer: Cell::new(true),
-        readers: Queue::new(),
-        writers: Queue::new(),
-    });
+    let pipe = Rc::new(Pipe::new(NEXT.fetch_add(1, Ordering::Relaxed)));
     let flags = flags & !O_DIRECT;
-    let reader = file::open(Rc::new(Reader(pipe.clone())), flags | O_RDONLY)?;
-    let ends =
-        file::open(Rc::new(Writer(pipe)), flags | O_WRONLY).map(|writer| [reader as u32, writer as u32]);
+    let writer = Rc::new(Writer::new(pipe.clone()));
+    let reader = file::open(Rc::new(Reader::new(pipe)), flags | O_RDONLY)?;
+    let ends = file::open(writer, flags | O_WRONLY).map(|writer| [reader as u32, writer as u32]);
     let written = ends.and_then(|ends| user::write(to, &ends).map(|()| ends));
     match written {
         Ok(_) => Ok(0),
@@ -86,7 +167,45 @@ fn pipe2(args: &Args) -> Result<u64> {
     create(args.0[0], args.0[1] as u32)
 }
 
+/// F_GETPIPE_SZ and F_SETPIPE_SZ; EBADF for what is no pipe.
+fn control(file: &Description, command: u32, argument: u64) -> Option<Result<u64>> {
+    if !matches!(command, F_GETPIPE_SZ | F_SETPIPE_SZ) {
+        return None;
+    }
+    let pipe = match (file.downcast::<Reader>(), file.downcast::<Writer>()) {
+        (Some(reader), _) => &reader.0,
+        (_, Some(writer)) => &writer.0,
+        _ => return Some(Err(Errno::EBADF)),
+    };
+    if command == F_SETPIPE_SZ {
+        if argument > MOST_CAPACITY {
+            return Some(Err(if argument > 1 << 31 { Errno::EINVAL } else { Errno::EPERM }));
+        }
+        let capacity = (argument as usize).next_power_of_two().max(ATOMIC);
+        if capacity < pipe.buffer.borrow().len() {
+            return Some(Err(Errno::EBUSY));
+        }
+        pipe.capacity.set(capacity);
+        pipe.writers.wake_all();
+    }
+    Some(Ok(pipe.capacity.get() as u64))
+}
+
 impl Pipe {
+    /// An empty pipe without ends.
+    pub fn new(inode: u64) -> Self {
+        Self {
+            inode,
+            buffer: RefCell::new(VecDeque::new()),
+            capacity: Cell::new(CAPACITY),
+            reading: Ends::default(),
+            writing: Ends::default(),
+            is_joint: Cell::new(false),
+            readers: Queue::new(),
+            writers: Queue::new(),
+        }
+    }
+
     fn stat(&self) -> Stat {
         Stat { mode: S_IFIFO | 0o600, inode: self.inode, links: 1, ..Stat::default() }
     }
@@ -112,7 +231,7 @@ impl File for Reader {
             return Ok(0);
         }
         while pipe.buffer.borrow().is_empty() {
-            if !pipe.has_writer.get() {
+            if pipe.writing.open.get() == 0 {
                 return Ok(0);
             }
             if access.nonblocking {
@@ -142,6 +261,9 @@ impl File for Reader {
             done += taken.len();
         }
         pipe.writers.wake_all();
+        if pipe.is_joint.get() {
+            pipe.readers.wake_all();
+        }
         Ok(done)
     }
 
@@ -156,7 +278,7 @@ impl File for Reader {
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
         readiness.set(Readiness::READ, !self.0.buffer.borrow().is_empty());
-        readiness.set(Readiness::HANG_UP, !self.0.has_writer.get());
+        readiness.set(Readiness::HANG_UP, self.0.writing.open.get() == 0);
         readiness
     }
 
@@ -183,7 +305,7 @@ impl File for Writer {
         let mut done = 0;
         let mut chunk = [MaybeUninit::uninit(); 1024];
         while done < count {
-            if !pipe.has_reader.get() {
+            if pipe.reading.open.get() == 0 {
                 if done > 0 {
                     break;
                 }
@@ -192,7 +314,7 @@ impl File for Writer {
                 }
                 return Err(Errno::EPIPE);
             }
-            let room = CAPACITY - pipe.buffer.borrow().len();
+            let room = pipe.capacity.get().saturating_sub(pipe.buffer.borrow().len());
             let wanted = if count <= ATOMIC { count - done } else { 1 };
             if room < wanted {
                 if access.nonblocking {
@@ -228,8 +350,11 @@ impl File for Writer {
 
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
-        readiness.set(Readiness::WRITE, CAPACITY - self.0.buffer.borrow().len() >= ATOMIC);
-        readiness.set(Readiness::ERROR, !self.0.has_reader.get());
+        readiness.set(
+            Readiness::WRITE,
+            self.0.capacity.get().saturating_sub(self.0.buffer.borrow().len()) >= ATOMIC,
+        );
+        readiness.set(Readiness::ERROR, self.0.reading.open.get() == 0);
         readiness
     }
 

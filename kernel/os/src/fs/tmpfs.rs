@@ -1,6 +1,6 @@
 //! Files in memory.
 
-use super::file::{Access, File, Stat};
+use super::file::{self, Access, File, Pages, Stat};
 use super::node::{Change, DirectoryEntry, Node};
 use super::packed;
 use super::path::Mount;
@@ -26,6 +26,9 @@ crate::param! {
     /// Bytes in a file.
     static LIMIT: u64 = "limit"
 }
+
+// Opens a node that is neither file nor directory nor link, by inode and mode, with O_* flags; `None`: it is of another kind.
+crate::hook!(fn special_openers() -> "open-special": fn(u64, u32, u32) -> Option<Result<Rc<dyn File>>>);
 
 fn mount(mounts: &mut Vec<Mount>) {
     for path in AT.get().split_ascii_whitespace() {
@@ -70,7 +73,9 @@ struct Memory {
     user: Cell<u32>,
     group: Cell<u32>,
     links: Cell<u64>,
+    accessed: Cell<(i64, u32)>,
     modified: Cell<(i64, u32)>,
+    changed: Cell<(i64, u32)>,
     content: RefCell<Content>,
 }
 
@@ -134,9 +139,25 @@ impl Data {
             frames.resize(page + 1, None);
         }
         if frames[page].is_none() {
-            frames[page] = frames::allocate_zeroed();
+            let frame = frames::allocate_for_program().ok_or(Errno::ENOSPC)?;
+            // SAFETY: a frame of our own.
+            unsafe { core::ptr::write_bytes(phys_to_virt(frame) as *mut u8, 0, PAGE as usize) };
+            frames[page] = Some(frame);
         }
         frames[page].ok_or(Errno::ENOSPC)
+    }
+
+    /// The first page at or above `page` that has a frame, or has none; the end if there is no such.
+    fn next(&self, page: usize, hole: bool) -> usize {
+        match self {
+            Self::Image(bytes) if hole => bytes.len().div_ceil(PAGE as usize),
+            Self::Image(_) => page,
+            Self::Pages { frames, size } => {
+                let end = size.div_ceil(PAGE) as usize;
+                let has_frame = |page: usize| frames.get(page).copied().flatten().is_some();
+                (page..end).find(|&page| has_frame(page) != hole).unwrap_or(end)
+            }
+        }
     }
 
     fn resize(&mut self, new: u64) -> Result<()> {
@@ -191,7 +212,9 @@ impl Memory {
             user: Cell::new(0),
             group: Cell::new(0),
             links: Cell::new(if mode & S_IFMT == S_IFDIR { 2 } else { 1 }),
+            accessed: Cell::new(modified),
             modified: Cell::new(modified),
+            changed: Cell::new(modified),
             content: RefCell::new(content),
         })
     }
@@ -210,8 +233,23 @@ impl Memory {
         node
     }
 
+    /// What it holds has changed.
     fn touch(&self) {
-        self.modified.set(time_of_day());
+        let now = time_of_day();
+        self.modified.set(now);
+        self.changed.set(now);
+    }
+
+    /// Its attributes have changed, or the names it has.
+    fn change_attributes(&self) {
+        self.changed.set(time_of_day());
+    }
+
+    /// It was read: kept if it was not read since it changed (`relatime` of `mount(8)`).
+    fn note_access(&self) {
+        if self.accessed.get() <= self.modified.get().max(self.changed.get()) {
+            self.accessed.set(time_of_day());
+        }
     }
 
     /// This directory's names.
@@ -233,6 +271,15 @@ impl Memory {
             Content::Packed(_) | Content::Directory(_) => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    fn resize(&self, size: u64) -> Result<()> {
+        if size < self.stat().size {
+            file::cut(core::ptr::from_ref(self).cast(), size);
+        }
+        self.data(|data| data.resize(size))?;
+        self.touch();
+        Ok(())
     }
 
     fn insert(&self, name: &[u8], node: Rc<Memory>) -> Result<()> {
@@ -282,6 +329,7 @@ impl Memory {
     fn lose_name(&self) {
         let names = if self.is_directory() { 2 } else { 1 };
         self.links.set(self.links.get().saturating_sub(names));
+        self.change_attributes();
     }
 
     /// Whether `node` is this directory or one below it.
@@ -307,7 +355,9 @@ impl Memory {
             user: self.user.get(),
             group: self.group.get(),
             device: 0,
+            accessed: self.accessed.get(),
             modified: self.modified.get(),
+            changed: self.changed.get(),
         }
     }
 }
@@ -347,11 +397,12 @@ impl Node for Memory {
 
     fn open(self: Rc<Self>, flags: u32) -> Result<Rc<dyn File>> {
         if let Content::Special = *self.content.borrow() {
-            return Err(Errno::ENXIO);
+            let mode = self.mode.get();
+            let opened = special_openers().iter().find_map(|opener| (opener.item)(self.inode, mode, flags));
+            return opened.unwrap_or(Err(Errno::ENXIO));
         }
         if flags & O_TRUNC != 0 {
-            self.data(|data| data.resize(0))?;
-            self.touch();
+            self.resize(0)?;
         }
         Ok(self)
     }
@@ -381,6 +432,7 @@ impl Node for Memory {
         }
         self.insert(name, node.clone())?;
         node.links.set(node.links.get() + 1);
+        node.change_attributes();
         Ok(())
     }
 
@@ -417,6 +469,7 @@ impl Node for Memory {
         }
         self.take(name)?;
         to.insert(new_name, node.clone())?;
+        node.change_attributes();
         if node.is_directory() {
             self.links.set(self.links.get() - 1);
             to.links.set(to.links.get() + 1);
@@ -425,9 +478,9 @@ impl Node for Memory {
     }
 
     fn change(&self, change: &Change) -> Result<()> {
+        self.change_attributes();
         if let Some(size) = change.size {
-            self.data(|data| data.resize(size))?;
-            self.touch();
+            self.resize(size)?;
         }
         if let Some(permissions) = change.permissions {
             self.mode.set(self.mode.get() & S_IFMT | permissions & 0o7777);
@@ -437,6 +490,9 @@ impl Node for Memory {
         }
         if let Some(group) = change.group {
             self.group.set(group);
+        }
+        if let Some(accessed) = change.accessed {
+            self.accessed.set(accessed);
         }
         if let Some(modified) = change.modified {
             self.modified.set(modified);
@@ -451,6 +507,7 @@ impl Node for Memory {
 
 impl File for Memory {
     fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
+        self.note_access();
         let mut done = 0;
         while done < count {
             let position = access.position + done as u64;
@@ -522,7 +579,30 @@ impl File for Memory {
         }
     }
 
+    fn pages(&self) -> Option<&dyn Pages> {
+        Some(self)
+    }
+
+    fn next(&self, position: u64, hole: bool) -> u64 {
+        let page = self.data(|data| Ok(data.next((position / PAGE) as usize, hole)));
+        page.map_or(position, |page| position.max(page as u64 * PAGE)).min(self.stat().size)
+    }
+
     fn is_seekable(&self) -> bool {
         true
     }
+}
+
+impl Pages for Memory {
+    fn frame(&self, page: u64) -> Result<u64> {
+        self.data(|data| data.frame(page as usize))
+    }
+}
+
+/// A file without a name.
+pub fn unnamed(permissions: u32) -> Rc<dyn Node> {
+    let content = Content::File(Data::Pages { frames: Vec::new(), size: 0 });
+    let file = Memory::new(S_IFREG | permissions, content, time_of_day());
+    file.links.set(0);
+    file
 }

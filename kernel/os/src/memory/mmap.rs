@@ -12,6 +12,9 @@ use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = { __NR_mmap => mmap, __NR_munmap => munmap });
 
+// Shows a file's pages in place from an offset on, if they can be: the file, the offset, and whether what is written is to reach the file.
+crate::hook!(fn mappers() -> "map-file": fn(&Description, u64, bool) -> Result<Option<Backing>>);
+
 /// Mappings without a wished address end below here; the stack has the space above.
 const TOP: u64 = USER_END - (1 << 36);
 
@@ -43,27 +46,34 @@ fn mmap(args: &Args) -> Result<u64> {
         if shared && rights.contains(Rights::WRITE) && file.flags.get() & O_ACCMODE == O_RDONLY {
             return Err(Errno::EACCES);
         }
-        let data = match file.image_data() {
-            Some(data) => data,
+        // A file of the image that nobody has written to needs nothing else, unless it is about to be written to.
+        let data = file.image_data().filter(|_| !shared || file.flags.get() & O_ACCMODE == O_RDONLY);
+        let shown = match (data, mappers().first()) {
+            (None, Some(mapper)) => (mapper.item)(&file, offset, shared)?,
+            _ => None,
+        };
+        match (shown, data) {
+            (Some(backing), _) => backing,
+            (None, Some(data)) => match data.len().checked_sub(offset as usize) {
+                Some(bytes) if bytes > 0 => Backing::Image {
+                    start: crate::fs::packed::physical(data) + offset,
+                    bytes: (bytes as u64).min(length),
+                },
+                _ => Backing::Zeroes,
+            },
             // What is written to a copy would not reach the file.
-            None if !file.is_seekable() || shared && rights.contains(Rights::WRITE) => {
+            (None, None) if !file.is_seekable() || shared && rights.contains(Rights::WRITE) => {
                 return Err(Errno::ENODEV);
             }
-            None => {
+            (None, None) => {
                 copied = Some(file);
-                &[]
+                Backing::Zeroes
             }
-        };
-        match data.len().checked_sub(offset as usize) {
-            Some(bytes) if bytes > 0 => Backing::Image {
-                start: crate::fs::packed::physical(data) + offset,
-                bytes: (bytes as u64).min(length),
-            },
-            _ => Backing::Zeroes,
         }
     };
+    let in_file = matches!(backing, Backing::File(pages) if pages.shared);
     let reserves = rights.contains(Rights::WRITE) && flags & MAP_NORESERVE == 0;
-    if rights.contains(Rights::WRITE) && !overcommit::allows(length, reserves) {
+    if rights.contains(Rights::WRITE) && !in_file && !overcommit::allows(length, reserves) {
         return Err(Errno::ENOMEM);
     }
     let address = if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {

@@ -27,7 +27,7 @@ fn mincore(args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-/// No mapping writes to a file, so there is never anything to write back.
+/// A shared mapping shows the file's own pages, so there is never anything to write back.
 fn msync(args: &Args) -> Result<u64> {
     let flags = args.0[2] as u32;
     let both = MS_ASYNC | MS_SYNC;

@@ -1,7 +1,7 @@
 //! The program's address space: areas, and the pages that faults bring in.
 
 use super::frames;
-use super::paging::{self, Entry, OWNED, PAGE, USER_END, phys_to_virt};
+use super::paging::{self, Entry, OWNED, PAGE, SHARED, USER_END, phys_to_virt};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::hardening::isolation;
@@ -27,7 +27,27 @@ pub enum Backing {
         start: u64,
         bytes: u64,
     },
+    /// Pages of a file.
+    File(FilePages),
 }
+
+/// Pages of a file, as whoever serves `file-page` knows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FilePages {
+    /// Which file.
+    pub file: u32,
+    /// Where in the file the area starts; a multiple of a page.
+    pub offset: u64,
+    /// What is written goes to the file; else to a copy of the page.
+    pub shared: bool,
+    /// Shared by a descriptor that was open for reading only: the area never becomes writable.
+    pub read_only: bool,
+}
+
+// Finds the frame that holds a page of a file, by the file's number and the page's index; none beyond its end.
+crate::hook!(fn page_finders() -> "file-page": fn(u32, u64) -> core::result::Result<u64, Fault>);
+// Told that areas with a file behind them have gone.
+crate::hook!(fn leave_takers() -> "file-unmapped": fn());
 
 impl Backing {
     /// The backing of the part of an area that starts `offset` further on.
@@ -36,6 +56,7 @@ impl Backing {
             Self::Image { start, bytes } if bytes > offset => {
                 Self::Image { start: start + offset, bytes: bytes - offset }
             }
+            Self::File(pages) => Self::File(FilePages { offset: pages.offset + offset, ..pages }),
             _ => Self::Zeroes,
         }
     }
@@ -56,6 +77,8 @@ pub enum Fault {
     Unmapped,
     /// The area does not allow it.
     Forbidden,
+    /// The file behind the area ends before the page.
+    BeyondEnd,
     /// No memory is left to bring the page in.
     OutOfMemory,
 }
@@ -136,9 +159,21 @@ pub fn map(start: u64, length: u64, rights: Rights, backing: Backing) -> Result<
         drop_pages(start, end);
     }
     let index = range.start;
-    areas.splice(range, [Area { start, end, rights, backing }]);
+    let gone = areas.splice(range, [Area { start, end, rights, backing }]);
+    let had_file = gone.fold(false, |had, area| had | matches!(area.backing, Backing::File(_)));
     join(&mut areas, index);
+    drop(areas);
+    take_leave(had_file);
     Ok(())
+}
+
+/// Has whoever keeps files for areas look for those that no area needs any more.
+fn take_leave(had_file: bool) {
+    if had_file {
+        for taker in leave_takers() {
+            (taker.item)();
+        }
+    }
 }
 
 /// Unmaps whatever is between two page-aligned addresses.
@@ -147,18 +182,22 @@ pub fn unmap(start: u64, length: u64) -> Result<()> {
     let mut areas = AREAS.borrow();
     make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
-    if !range.is_empty() {
-        drop_pages(start, end);
-        areas.drain(range);
-        prune(&areas, start, end);
+    if range.is_empty() {
+        return Ok(());
     }
+    drop_pages(start, end);
+    let had_file = areas.drain(range).fold(false, |had, area| had | matches!(area.backing, Backing::File(_)));
+    prune(&areas, start, end);
+    drop(areas);
+    take_leave(had_file);
     Ok(())
 }
 
 /// Bytes that the program may write to and so may come to need memory.
 pub fn committed() -> u64 {
     let areas = AREAS.borrow();
-    let writable = areas.iter().filter(|area| area.rights.contains(Rights::WRITE));
+    let in_file = |backing| matches!(backing, Backing::File(FilePages { shared: true, .. }));
+    let writable = areas.iter().filter(|area| area.rights.contains(Rights::WRITE) && !in_file(area.backing));
     writable.map(|area| area.end - area.start).sum()
 }
 
@@ -236,8 +275,8 @@ pub fn populate(start: u64, length: u64) {
         }
         while page < area.end.min(end) {
             let present = paging::get(page)
-                .is_some_and(|entry| access == Rights::READ || entry.flags().contains(OWNED));
-            if !present && fault(page, access) == Err(Fault::OutOfMemory) {
+                .is_some_and(|entry| access == Rights::READ || entry.flags().intersects(OWNED | SHARED));
+            if !present && matches!(fault(page, access), Err(Fault::OutOfMemory | Fault::BeyondEnd)) {
                 return;
             }
             page += PAGE;
@@ -305,7 +344,8 @@ fn is_covered(areas: &[Area], start: u64, end: u64) -> bool {
     at >= end
 }
 
-/// Changes the rights of all areas between two page-aligned addresses; ENOMEM if there is a hole (`mprotect(2)`).
+/// Changes the rights of all areas between two page-aligned addresses; ENOMEM if there is a hole, EACCES if a file may only be
+/// read (`mprotect(2)`).
 pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     let end = start.checked_add(length).filter(|&end| end <= USER_END).ok_or(Errno::ENOMEM)?;
     let mut areas = AREAS.borrow();
@@ -314,14 +354,16 @@ pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     }
     make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
+    let read_only = |area: &Area| matches!(area.backing, Backing::File(FilePages { read_only: true, .. }));
+    if rights.contains(Rights::WRITE) && areas[range.clone()].iter().any(read_only) {
+        return Err(Errno::EACCES);
+    }
     for area in &mut areas[range.clone()] {
         area.rights = rights;
     }
     join(&mut areas, range.end);
     join(&mut areas, range.start);
-    paging::update(start, end, |entry| {
-        Some(Entry::new(entry.frame(), page_flags(rights, entry.flags().contains(OWNED))))
-    });
+    paging::update(start, end, |entry| Some(Entry::new(entry.frame(), page_flags(rights, entry.flags()))));
     Ok(())
 }
 
@@ -335,12 +377,36 @@ pub fn discard(start: u64, length: u64) -> Result<()> {
     Ok(())
 }
 
-/// Flags of a page. A frame of the image is never writable: the first write copies it. Without rights a page is absent, but
-/// keeps its frame and so what it holds.
-fn page_flags(rights: Rights, owned: bool) -> Flags {
+/// The files that areas show.
+pub fn files(mut look: impl FnMut(u32)) {
+    for area in AREAS.borrow().iter() {
+        if let Backing::File(pages) = area.backing {
+            look(pages.file);
+        }
+    }
+}
+
+/// Takes the pages of a file from `end` on, a multiple of a page, out of all areas, copies of them too: the file has become shorter.
+pub fn cut(file: u32, end: u64) {
+    for area in AREAS.borrow().iter() {
+        if let Backing::File(pages) = area.backing
+            && pages.file == file
+        {
+            let start = area.start.saturating_add(end.saturating_sub(pages.offset));
+            if start < area.end {
+                drop_pages(start, area.end);
+            }
+        }
+    }
+}
+
+/// Flags of a page. A frame of the image, or of a file that is not shared, is never writable: the first write copies it. Without
+/// rights a page is absent, but keeps its frame and so what it holds.
+fn page_flags(rights: Rights, whose: Flags) -> Flags {
     let mut flags = if rights.is_empty() { Flags::empty() } else { isolation::page_flags() };
-    if owned {
-        flags |= OWNED;
+    let whose = whose & (OWNED | SHARED);
+    if !whose.is_empty() {
+        flags |= whose;
         if rights.contains(Rights::WRITE) {
             flags |= Flags::WRITABLE;
         }
@@ -361,35 +427,43 @@ pub fn fault(address: u64, access: Rights) -> core::result::Result<(), Fault> {
     if !(area.rights | readable).contains(access) {
         return Err(Fault::Forbidden);
     }
+    drop(areas); // who finds a file's page may need memory
     let page = address & !(PAGE - 1);
     let offset = page - area.start;
     let present = paging::get(page);
     if let Some(entry) = present
-        && (entry.flags().contains(OWNED) || access != Rights::WRITE)
+        && (entry.flags().intersects(OWNED | SHARED) || access != Rights::WRITE)
     {
         // Only the rights were stale.
-        return paging::set(
-            page,
-            Entry::new(entry.frame(), page_flags(area.rights, entry.flags().contains(OWNED))),
-        )
-        .ok_or(Fault::OutOfMemory);
+        return paging::set(page, Entry::new(entry.frame(), page_flags(area.rights, entry.flags())))
+            .ok_or(Fault::OutOfMemory);
     }
+    let mut whose = Flags::empty();
     let (source, bytes) = match area.backing.skip(offset) {
         Backing::Image { start, bytes } => (start, bytes.min(PAGE)),
         Backing::Zeroes => (0, 0),
+        Backing::File(pages) => {
+            let finder = page_finders().first().ok_or(Fault::BeyondEnd)?;
+            let frame = (finder.item)(pages.file, pages.offset / PAGE)?;
+            if pages.shared {
+                whose = SHARED;
+            }
+            (frame, PAGE)
+        }
     };
-    if bytes == PAGE && access != Rights::WRITE && source.is_multiple_of(PAGE) {
-        return paging::set(page, Entry::new(source, page_flags(area.rights, false)))
+    let in_place = access != Rights::WRITE || whose == SHARED;
+    if bytes == PAGE && in_place && source.is_multiple_of(PAGE) {
+        return paging::set(page, Entry::new(source, page_flags(area.rights, whose)))
             .ok_or(Fault::OutOfMemory);
     }
     let frame = frames::allocate_for_program().ok_or(Fault::OutOfMemory)?;
     let target = phys_to_virt(frame) as *mut u8;
-    // SAFETY: a frame of our own, and bytes of the image, which the direct mapping covers.
+    // SAFETY: a frame of our own, and bytes of the image or of a file's frame, which the direct mapping covers.
     unsafe {
         core::ptr::copy_nonoverlapping(phys_to_virt(source) as *const u8, target, bytes as usize);
         core::ptr::write_bytes(target.add(bytes as usize), 0, (PAGE - bytes) as usize);
     }
-    paging::set(page, Entry::new(frame, page_flags(area.rights, true))).ok_or_else(|| {
+    paging::set(page, Entry::new(frame, page_flags(area.rights, OWNED))).ok_or_else(|| {
         frames::free(frame);
         Fault::OutOfMemory
     })

@@ -492,7 +492,10 @@ impl Protocol for Unix {
                     return if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
                 }
                 if done == 0 && reply.wants_name && self.is_datagram() {
-                    reply.name = chunk.from.clone();
+                    // A sender without a name gives none, not even the family.
+                    if chunk.from.len() > nameless().len() {
+                        reply.name = chunk.from.clone();
+                    }
                 }
                 if peek {
                     let rights = chunk.rights.clone();

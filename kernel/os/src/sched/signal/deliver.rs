@@ -9,7 +9,7 @@ use crate::memory::{space, user};
 use crate::sched::fpu;
 use crate::sched::post::Signal;
 use crate::sched::thread::{self, Thread};
-use crate::sched::trap::{Frame, SYSCALL};
+use crate::sched::trap::{BEYOND_END, Frame, SYSCALL};
 use core::arch::asm;
 use linux_raw_sys::general::*;
 
@@ -123,6 +123,7 @@ fn fault(frame: &mut Frame, address: u64) -> bool {
         14 => (SIGSEGV, SEGV_MAPERR as i32, address),
         16 => (SIGFPE, float_code(x87_status()), frame.rip),
         17 => (SIGBUS, BUS_ADRALN as i32, 0),
+        BEYOND_END => (SIGBUS, BUS_ADRERR as i32, address),
         19 => (SIGFPE, float_code(sse_status()), frame.rip),
         _ => (SIGSEGV, SI_KERNEL as i32, 0),
     };
