@@ -1,0 +1,109 @@
+//! Test suites that others wrote, run on the library OS and held against lists of what is expected (`tests/suites/*.toml`).
+//!
+//! `cargo test --release -p bespoke-tests --test suites` runs the quick part, with `-- --ignored --nocapture` the whole;
+//! `SUITES_ONLY="test_os test_io"` runs some modules of the whole. `SUITES_REWRITE=1` writes the lists anew.
+
+mod cpython;
+mod expected;
+mod go;
+mod guest;
+
+use bespoke_tests::Scratch;
+use expected::{Expected, Outcome, Verdict, is_rewriting};
+use std::collections::BTreeMap;
+
+/// Writes the files of `/etc` and an empty folder `bin` that tests look into, to be packed from a scratch folder.
+fn etc(scratch: &Scratch) {
+    for (name, text) in [
+        ("passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+        ("group", "root:x:0:\nnogroup:x:65534:\n"),
+        ("hosts", "127.0.0.1 localhost\n"),
+        (
+            "services",
+            "discard 9/tcp\ndaytime 13/tcp\nftp 21/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp\n",
+        ),
+        ("protocols", "icmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\n"),
+    ] {
+        std::fs::write(scratch.path().join(name), text).expect("a writable scratch folder");
+    }
+    std::fs::create_dir(scratch.path().join("bin")).expect("a writable scratch folder");
+}
+
+/// Holds what modules of a suite gave against its list, and prints figures.
+#[track_caller]
+fn judge(name: &str, expected: &Expected, modules: &[String], outcomes: &BTreeMap<String, Outcome>) {
+    let count = |verdict| outcomes.values().filter(|outcome| outcome.verdict == verdict).count();
+    println!(
+        "{name}: {} modules, {} tests: {} passed, {} skipped, {} failed",
+        modules.len(),
+        outcomes.len(),
+        count(Verdict::Pass),
+        count(Verdict::Skip),
+        count(Verdict::Fail)
+    );
+    let surprises = expected.surprises(modules, outcomes);
+    for surprise in &surprises {
+        println!("{name}: {surprise}");
+    }
+    if is_rewriting() {
+        expected.rewrite(modules, outcomes);
+        return;
+    }
+    assert!(surprises.is_empty(), "{name}: {} surprises, printed above", surprises.len());
+}
+
+/// The modules that `SUITES_ONLY` names, or all.
+fn chosen(expected: &Expected) -> Vec<String> {
+    let all = expected.quick.iter().chain(&expected.rest).cloned();
+    match std::env::var("SUITES_ONLY") {
+        Ok(only) => all.filter(|module| only.split_whitespace().any(|name| name == module)).collect(),
+        Err(_) => all.collect(),
+    }
+}
+
+fn cpython(choose: impl FnOnce(&Expected) -> Vec<String>) {
+    if let Some(reason) = cpython::missing() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let expected = Expected::read("cpython");
+    let modules = choose(&expected);
+    let outcomes = cpython::run(&modules, &expected);
+    judge("cpython", &expected, &modules, &outcomes);
+}
+
+fn go(choose: impl FnOnce(&Expected) -> Vec<String>) {
+    let sources = match go::sources() {
+        Ok(sources) => sources,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let expected = Expected::read("go");
+    let packages = choose(&expected);
+    let outcomes = go::run(&sources, &packages, &expected);
+    judge("go", &expected, &packages, &outcomes);
+}
+
+#[test]
+fn cpython_quick() {
+    cpython(|expected| expected.quick.clone());
+}
+
+#[test]
+#[ignore = "minutes: the whole suite"]
+fn cpython_whole() {
+    cpython(chosen);
+}
+
+#[test]
+fn go_quick() {
+    go(|expected| expected.quick.clone());
+}
+
+#[test]
+#[ignore = "minutes: the whole suite"]
+fn go_whole() {
+    go(chosen);
+}
