@@ -74,10 +74,67 @@ fn mappings_are_as_on_linux() {
 }
 
 #[test]
+fn mappings_share_pages_with_files() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("shared.c", flavour, "", 0);
+    }
+    all_ok("shared.c", "glibc", RING_0, 0);
+}
+
+#[test]
+fn signals_are_read_from_a_descriptor() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("signalfd.c", flavour, "", 0);
+    }
+}
+
+#[test]
 fn files_are_as_on_linux() {
     for flavour in ["musl", "glibc"] {
         all_ok("files.c", flavour, "", 0);
     }
+}
+
+#[test]
+fn permissions_are_as_on_linux() {
+    all_ok("permissions.c", "musl", "", 0);
+    // Not heeded, and nothing falls over.
+    let program = program("permissions.c", "musl");
+    let run =
+        Scratch::for_program(&program, "everything", "\"debug.log\" = false\n\"fs.permissions\" = false\n")
+            .boot(&[]);
+    assert!(run.out.contains("secret: WRONG\n") && run.out.ends_with("the end\n"), "{run:?}");
+}
+
+#[test]
+fn a_program_runs_as_whom_the_config_names() {
+    let program = program("who.c", "musl");
+    let boot = |lines: &str, arguments: &[&str]| {
+        let scratch = Scratch::new(&format!(
+            "schema = 1\nextends = \"preset:everything\"\n[program]\npath = {program:?}\n{lines}\n\
+             [files]\n\"/etc/passwd\" = \"passwd\"\n\"/etc/group\" = \"group\"\n[set]\n\"debug.log\" = false\n"
+        ));
+        std::fs::write(scratch.path().join("passwd"), "root:x:0:0::/:/bin/sh\nweb:x:33:34::/:/bin/sh\n")
+            .unwrap();
+        std::fs::write(scratch.path().join("group"), "data:x:77:\n").unwrap();
+        scratch.boot(arguments)
+    };
+    let others = "stays what it is: ok\nnot root: ok\nno groups: ok\n";
+    for (lines, ids, name, owner) in [
+        ("user = \"web\"", "33 33 34 34 33 34", "bespoke", "33:34"),
+        ("user = \"web:data\"\nhostname = \"front-1\"", "33 33 77 77 33 77", "front-1", "33:77"),
+        ("user = \"1000:1001\"", "1000 1000 1001 1001 1000 1001", "bespoke", "1000:1001"),
+    ] {
+        let out = format!("{ids} {name} {name} {name}\nmakes files of {owner}\n{others}");
+        let run = boot(lines, &[]);
+        assert_eq!((run.out, run.status), (out, 0), "{}", run.err);
+    }
+    let run = boot("", &["become"]);
+    assert!(run.out.starts_with("0 0 0 0 0 0 bespoke bespoke bespoke\n"), "{run:?}");
+    assert_eq!(run.out.lines().skip(2).filter(|line| !line.ends_with(": ok")).count(), 0, "{run:?}");
+    assert_eq!(run.out.lines().count(), 8, "{run:?}");
+    let run = boot("user = \"nginx\"", &[]);
+    assert!(run.status == 1 && run.err.contains("`nginx` is in no /etc/passwd of the image"), "{run:?}");
 }
 
 #[test]

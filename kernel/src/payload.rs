@@ -2,6 +2,7 @@
 
 mod container;
 mod libraries;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -78,6 +79,14 @@ pub enum PayloadError {
         /// Why.
         why: &'static str,
     },
+    /// A user or group by a name that the image does not know.
+    #[error("`{name}` is in no {file} of the image; write its number, or pack the file under [files]")]
+    NoUser {
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        file: &'static str,
+    },
     /// Two things at one place.
     #[error("{0}; take one of them out of [files]")]
     Clash(String),
@@ -105,6 +114,9 @@ pub struct Payload {
     program_share: u64,
 }
 
+/// What the machine is called when nobody says.
+const HOSTNAME: &str = "bespoke";
+
 /// What the guest starts.
 #[derive(Debug, Clone, Default)]
 struct Start {
@@ -112,6 +124,10 @@ struct Start {
     cwd: String,
     args: Vec<String>,
     env: Vec<String>,
+    /// User and group.
+    owner: (u32, u32),
+    /// The machine's name, where the config gives one.
+    hostname: Option<String>,
 }
 
 impl Payload {
@@ -196,7 +212,7 @@ impl Payload {
                 &real,
             )?;
             inspected = Some(looked);
-            start = Start::of(program, path)?;
+            start = Start::of(program, path, &builder)?;
         } else if let Some(program) = program {
             let (name, attributes, bytes) = match (demo, &host) {
                 (Some(name), _) => {
@@ -229,7 +245,7 @@ impl Payload {
             if let (Some(Program { kind, .. }), Some(host)) = (&inspected, &host) {
                 libraries::add(&mut builder, libraries::Source::Host, kind, host, &at)?;
             }
-            start = Start::of(program, at)?;
+            start = Start::of(program, at, &builder)?;
         }
         // A link's target is the program's share too.
         let real = boxed.zip(start.path.as_ref()).and_then(|((image, _), path)| image.real_path(path));
@@ -306,12 +322,16 @@ impl Payload {
 
 impl Start {
     /// The start of the program that lies at `path`.
-    fn of(program: &bespoke_model::Program, path: String) -> Result<Self, PayloadError> {
+    fn of(program: &bespoke_model::Program, path: String, files: &Builder) -> Result<Self, PayloadError> {
+        let data = |path: &str| files.data(path).map(<[u8]>::to_vec);
+        let owner = program.user.as_deref().map(|user| users::owner(user, data)).transpose()?;
         let start = Self {
             path: Some(path),
             cwd: program.cwd.clone().unwrap_or_else(|| "/".into()),
             args: program.args.clone(),
             env: program.env.clone(),
+            owner: owner.unwrap_or_default(),
+            hostname: program.hostname.clone(),
         };
         start.check()?;
         Ok(start)
@@ -337,8 +357,11 @@ impl Start {
         let argc = self.path.iter().len() + self.args.len();
         table.extend((argc as u32).to_le_bytes());
         table.extend((self.env.len() as u32).to_le_bytes());
+        table.extend(self.owner.0.to_le_bytes());
+        table.extend(self.owner.1.to_le_bytes());
         let path = self.path.as_deref().unwrap_or("");
-        let texts = [path, &self.cwd].into_iter().chain(self.path.as_deref());
+        let hostname = self.hostname.as_deref().unwrap_or(HOSTNAME);
+        let texts = [path, &self.cwd, hostname].into_iter().chain(self.path.as_deref());
         for text in texts.chain(self.args.iter().chain(&self.env).map(String::as_str)) {
             table.extend(text.as_bytes());
             table.push(0);
@@ -442,24 +465,23 @@ mod tests {
     }
 
     fn strings(table: &[u8]) -> Vec<&str> {
-        let text = std::str::from_utf8(&table[8..]).unwrap();
+        let text = std::str::from_utf8(&table[16..]).unwrap();
         text.strip_suffix('\0').unwrap().split('\0').collect()
     }
 
     #[test]
     fn the_demo_is_a_program() {
         let dir = tempfile::tempdir().unwrap();
-        let text =
-            "[program]\npath = \"demo:hello\"\nargs = [\"a b\", \"\"]\nenv = [\"X=1\"]\ncwd = \"/tmp\"";
+        let text = "[program]\npath = \"demo:hello\"\nargs = [\"a b\", \"\"]\nenv = [\"X=1\"]\ncwd = \"/tmp\"\nuser = \"5:6\"\nhostname = \"h\"";
         let mut payload = load(dir.path(), text).unwrap();
         assert_eq!(payload.program_path(), Some("/bin/hello"));
         let table = payload.program_table();
-        assert_eq!(&table[..8], [3, 0, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(strings(table), ["/bin/hello", "/tmp", "/bin/hello", "a b", "", "X=1"]);
+        assert_eq!(&table[..16], [3, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0]);
+        assert_eq!(strings(table), ["/bin/hello", "/tmp", "h", "/bin/hello", "a b", "", "X=1"]);
         payload.set_args(vec!["z".into()]).unwrap();
-        assert_eq!(strings(payload.program_table()), ["/bin/hello", "/tmp", "/bin/hello", "z", "X=1"]);
+        assert_eq!(strings(payload.program_table()), ["/bin/hello", "/tmp", "h", "/bin/hello", "z", "X=1"]);
         assert!(payload.set_args(vec!["a\0b".into()]).is_err());
-        assert_eq!(strings(payload.program_table())[3], "z", "unchanged by what was refused");
+        assert_eq!(strings(payload.program_table())[4], "z", "unchanged by what was refused");
         let unknown = load(dir.path(), "[program]\npath = \"demo:quake\"").unwrap_err();
         assert!(unknown.to_string().contains("demo:hello"), "{unknown}");
     }

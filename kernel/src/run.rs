@@ -11,15 +11,22 @@
 //! `arg=VALUE` for each argument, in order. A value with any byte outside of `A-Z a-z 0-9 _ - . / : = @ % + ,` stands in
 //! single quotes, in which every byte but `'` means itself; a `'` is written `'\''`. The guest splits the line as a
 //! shell does (blanks separate, `'…'` quotes, `\` takes the next byte as it is) and ignores words that begin
-//! otherwise: QEMU adds some of its own.
+//! otherwise: QEMU adds some of its own. One of these words, `terminal=…`, says what the console's other end is ([`Terminal`]).
+//!
+//! # Signals
+//!
+//! With [`Options::control`] the machine has a second serial port, through which [`Stopper::ask`] sends the program a signal, and QEMU is
+//! out of the way of signals to the runner's process group: what they mean for the program is up to whoever called.
 
 mod accel;
+mod control;
 mod network;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{Read, Seek};
 use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -28,10 +35,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 pub use accel::Verdict;
+use control::Control;
 pub use network::{Network, Publish};
 
 /// The QEMU binary that is looked for in `PATH`.
 pub const QEMU: &str = "qemu-system-x86_64";
+/// Where util-linux' `setpriv` may be.
+const SETPRIV: [&str; 2] = ["/usr/bin/setpriv", "/bin/setpriv"];
 /// Where the guest writes the program's exit status.
 pub const STATUS_PORT: u16 = 0x504;
 /// Where the guest leaves.
@@ -65,8 +75,38 @@ pub enum Console {
     /// To standard output, and from standard input.
     #[default]
     Stdio,
+    /// To standard output; what is typed comes from [`Running::take_input`].
+    Fed,
     /// To pipes: [`Running::take_output`] and [`Running::take_input`], or collected in [`Outcome::console`].
     Piped,
+}
+
+/// What the console's other end is, as the guest is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Terminal {
+    /// Somebody types, and sees what is typed without the guest's help.
+    #[default]
+    Quiet,
+    /// A stream: it begins behind the first byte 0x02, of which one before may get lost; in it byte 0x16 has the next byte mean itself, and 0x04 is
+    /// the end.
+    Stream,
+    /// A terminal that leaves echo and newlines to the guest.
+    Size {
+        /// Rows of characters.
+        rows: u16,
+        /// Characters in a row.
+        columns: u16,
+    },
+}
+
+impl Terminal {
+    fn word(self) -> String {
+        match self {
+            Self::Quiet => "terminal=quiet".to_owned(),
+            Self::Stream => "terminal=none".to_owned(),
+            Self::Size { rows, columns } => format!("terminal={rows}x{columns}"),
+        }
+    }
 }
 
 /// How to boot.
@@ -90,6 +130,10 @@ pub struct Options {
     pub accel: Accel,
     /// Where the console goes.
     pub console: Console,
+    /// What is at its other end.
+    pub terminal: Terminal,
+    /// A control port, and signals kept from QEMU; see the module's documentation.
+    pub control: bool,
     /// How long the guest may take.
     pub deadline: Option<Duration>,
     /// The QEMU binary, when not [`QEMU`].
@@ -110,6 +154,8 @@ impl Default for Options {
             machine: Machine::default(),
             accel: Accel::default(),
             console: Console::default(),
+            terminal: Terminal::default(),
+            control: false,
             deadline: None,
             qemu: None,
             extra: Vec::new(),
@@ -248,6 +294,7 @@ pub struct Stopper {
     /// The process, until it is gone.
     pid: Arc<Mutex<Option<Pid>>>,
     asked: Arc<std::sync::atomic::AtomicBool>,
+    control: Option<Arc<Mutex<Control>>>,
 }
 
 impl Stopper {
@@ -255,6 +302,22 @@ impl Stopper {
     pub fn stop(&self) {
         self.asked.store(true, std::sync::atomic::Ordering::SeqCst);
         self.kill();
+    }
+
+    /// Sends the program a signal. False: it cannot be reached, for want of `driver.control` in the image or of time to start.
+    pub fn ask(&self, signal: u8) -> bool {
+        self.control().is_some_and(|mut control| control.signal(signal))
+    }
+
+    /// Tells the program of its terminal's size, where it can be told.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        if let Some(mut control) = self.control() {
+            control.resize(rows, columns);
+        }
+    }
+
+    fn control(&self) -> Option<std::sync::MutexGuard<'_, Control>> {
+        Some(self.control.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks QEMU to end, which puts the terminal back as it was; and makes it, should it not listen.
@@ -284,10 +347,15 @@ impl Running {
             .map_err(io("cannot make a temporary file for the exit status"))?;
         let errors = tempfile::tempfile().map_err(io("cannot make a temporary file for qemu's messages"))?;
         let qemu = options.qemu.clone().unwrap_or_else(|| QEMU.into());
-        let mut command = Command::new(&qemu);
+        let control = options.control.then(Control::new).transpose()?;
+        let mut command = if control.is_some() { detached(&qemu) } else { Command::new(&qemu) };
         command.args(arguments(image, options, accel, status.path()));
+        command.args(control.iter().flat_map(Control::arguments));
         match options.console {
             Console::Stdio => {}
+            Console::Fed => {
+                command.stdin(Stdio::piped());
+            }
             Console::Piped => {
                 command.stdin(Stdio::piped()).stdout(Stdio::piped());
             }
@@ -298,8 +366,11 @@ impl Running {
             std::io::ErrorKind::NotFound => RunError::NoQemu(qemu.display().to_string()),
             _ => RunError::Io { what: "cannot start qemu", error },
         })?;
-        let stopper =
-            Stopper { pid: Arc::new(Mutex::new(Pid::from_raw(child.id() as i32))), asked: Arc::default() };
+        let stopper = Stopper {
+            pid: Arc::new(Mutex::new(Pid::from_raw(child.id() as i32))),
+            asked: Arc::default(),
+            control: control.map(|control| Arc::new(Mutex::new(control))),
+        };
         Ok(Self { child, status, errors, started, deadline: options.deadline, stopper })
     }
 
@@ -426,6 +497,25 @@ impl Drop for Running {
     }
 }
 
+/// QEMU in a process group of its own, so that a signal to the runner's is not the machine's end; with the runner killed it goes all the same.
+fn detached(qemu: &Path) -> Command {
+    let found = |path: PathBuf| path.is_file().then_some(path);
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    // A missing QEMU is to be missed by its own name. A path with a slash stays what it is.
+    let there = std::env::split_paths(&directories).find_map(|directory| found(directory.join(qemu)));
+    let setpriv = SETPRIV.iter().find(|path| Path::new(path).exists()).filter(|_| there.is_some());
+    let mut command = match setpriv {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
+            command
+        }
+        None => Command::new(qemu),
+    };
+    command.process_group(0);
+    command
+}
+
 fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
@@ -450,9 +540,11 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
             Machine::Q35 => &["virtio-net-pci,netdev=net,romfile="],
         });
     }
+    let mut line = options.terminal.word();
     if !options.args.is_empty() {
-        add(&["-append", &command_line(&options.args)]);
+        line = format!("{line} {}", command_line(&options.args));
     }
+    add(&["-append", &line]);
     args.push("-chardev".into());
     let mut file = OsString::from("file,id=status,path=");
     file.push(status.as_os_str().to_string_lossy().replace(',', ",,"));

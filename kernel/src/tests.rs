@@ -436,7 +436,7 @@ fn tables_are_made_when_asked_for() {
     let expected = [&[own, 0, 0, 0, 0][..], &[own + 1, 0, 0, 0, 3], b"net"].concat();
     assert_eq!(table(0), expected);
     assert_eq!(table(1), [&[2][..], b"fs", &[1, 0, 2, 0]].concat());
-    assert_eq!(table(2), [&[0; 8][..], b"\0/\0"].concat());
+    assert_eq!(table(2), [&[0; 16][..], b"\0/\0bespoke\0"].concat());
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Program {
     pub env: Vec<String>,
     /// Its working directory; `/` when nothing is said.
     pub cwd: Option<String>,
-    /// The user it believes to be, `uid` or `uid:gid`; root when nothing is said.
+    /// Whom it runs as: `user` or `user:group`, each a number or a name of the image's `/etc/passwd` and `/etc/group`; root when nothing is said.
     pub user: Option<String>,
     /// The name of the machine.
     pub hostname: Option<String>,
@@ -463,10 +463,17 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
         }
         let user = r.string(table, "user");
         if let Some((user, span)) = &user {
-            let numbers = user.splitn(2, ':').all(|part| part.parse::<u32>().is_ok());
-            if !numbers {
+            // `user:` and a number too large are wrong; so is what useradd(8) would not take for a name.
+            let is_id = |part: &str| match part.bytes().next() {
+                Some(b'0'..=b'9') => part.parse::<u32>().is_ok_and(|id| id != u32::MAX),
+                Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') => {
+                    part.len() <= 32 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+                }
+                _ => false,
+            };
+            if !user.splitn(2, ':').all(is_id) {
                 r.error(span.clone(), format!("`{user}` is not a user")).hint =
-                    Some("write `uid` or `uid:gid`, in numbers: the guest has no user database".into());
+                    Some("write `user` or `user:group`: numbers, or names in the image's /etc/passwd and /etc/group".into());
             }
         }
         let hostname = r.string(table, "hostname");

@@ -62,7 +62,7 @@ impl Tree {
                         "args": texts("Its arguments, without its own name."),
                         "env": { "type": "array", "items": { "type": "string", "pattern": "^[^=]+=" }, "description": "Its environment, as NAME=value." },
                         "cwd": { "type": "string", "pattern": "^/", "description": "Its working directory in the guest." },
-                        "user": { "type": "string", "pattern": "^[0-9]+(:[0-9]+)?$", "description": "The user it believes to be: uid or uid:gid." },
+                        "user": { "type": "string", "pattern": "^([0-9]+|[A-Za-z_][A-Za-z0-9_.-]*)(:([0-9]+|[A-Za-z_][A-Za-z0-9_.-]*))?$", "description": "Whom it runs as: user or user:group, each a number or a name of the image's /etc/passwd and /etc/group." },
                         "hostname": { "type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$", "description": "The name of the machine." },
                         "package": { "type": "string", "pattern": "^[a-z0-9+.-]{2,}$", "description": "The package of Debian and Ubuntu that brings the program." }
                     }

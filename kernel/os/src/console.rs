@@ -1,3 +1,5 @@
-//! Where text goes and comes from.
+//! Output and input.
+pub mod input;
 pub mod output;
 pub mod print;
+pub mod terminal;

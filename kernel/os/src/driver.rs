@@ -2,6 +2,7 @@
 pub mod acpi_poweroff;
 pub mod apic;
 pub mod apic_timer;
+pub mod control;
 pub mod ioapic;
 pub mod isa_debug_exit;
 pub mod pci;

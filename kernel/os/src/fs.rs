@@ -8,6 +8,7 @@ pub mod memfd;
 pub mod node;
 pub mod packed;
 pub mod path;
+pub mod permissions;
 pub mod pipe;
 pub mod proc;
 pub mod root;

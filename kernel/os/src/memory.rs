@@ -1,7 +1,7 @@
 //! Physical frames, the kernel's heap, page tables and the program's address space.
 pub mod advice;
 pub mod brk;
-pub mod files;
+pub mod file_pages;
 pub mod frames;
 pub mod heap;
 pub mod lock;

@@ -13,6 +13,7 @@ pub mod post;
 pub mod priority;
 pub mod signal;
 pub mod signal_wait;
+pub mod signalfd;
 pub mod sleep;
 pub mod thread;
 pub mod timer;

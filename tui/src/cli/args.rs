@@ -192,6 +192,10 @@ pub struct Build {
 
 /// `bespoke run`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "What is typed or piped in is the program's standard input. At a terminal every key is the program's, Ctrl-C too; \
+    Ctrl-] asks the program to end (SIGTERM), and pressed again stops the machine."
+)]
 pub struct Run {
     /// A config, or an image that was built
     #[arg(value_name = "CONFIG|IMAGE")]
@@ -211,6 +215,9 @@ pub struct Run {
     /// Who executes the program: auto, tcg (QEMU translates) or kvm
     #[arg(long, value_name = "WHO", value_enum, default_value = "auto", hide_possible_values = true)]
     pub accel: AccelName,
+    /// How long the program may take to end once SIGTERM, SIGINT or SIGHUP was passed on to it; then the machine is stopped
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    pub grace: u64,
     /// Arguments for the program, instead of the config's
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bespoke_kernel::oci::{is_reference, reference_for};
 use bespoke_kernel::run::{self as machine, Accel, Machine, Options, Publish};
@@ -141,8 +141,7 @@ pub fn run(args: &Run) -> Done {
         backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &image)?;
         image
     };
-    let outcome = machine::run(&image, &options).map_err(|error| Failure::from_kernel(&error))?;
-    Ok(ExitCode::from(outcome.status as u8))
+    super::machine::boot(&image, options, Duration::from_secs(args.grace))
 }
 
 fn scratch_folder() -> Result<tempfile::TempDir, Stop> {

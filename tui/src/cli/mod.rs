@@ -7,6 +7,7 @@ pub use new::describe;
 mod decide;
 mod fit;
 mod image;
+mod machine;
 mod new;
 mod preset;
 mod show;

@@ -35,12 +35,33 @@ fn fcntl(args: &Args) -> Result<u64> {
         // A lock is always granted: there is no other process to hold one.
         F_GETLK | F_OFD_GETLK => user::write(argument, &(F_UNLCK as u16)).map(|()| 0),
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => user::read::<[u64; 4]>(argument).map(|_| 0),
+        F_GET_SEALS => file.seals().map(|seals| u64::from(seals.get())).ok_or(Errno::EINVAL),
+        F_ADD_SEALS => seal(&file, argument as u32),
         F_GETOWN | F_SETOWN | F_GETSIG | F_SETSIG => Ok(0),
         command => controllers()
             .iter()
             .find_map(|controller| (controller.item)(&file, command, argument))
             .unwrap_or(Err(Errno::EINVAL)),
     }
+}
+
+/// `F_ADD_SEALS`, for files without a name.
+fn seal(file: &Description, more: u32) -> Result<u64> {
+    const ALL: u32 = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+    let seals = file.seals().ok_or(Errno::EINVAL)?;
+    if more & !ALL != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if file.flags.get() & O_ACCMODE == O_RDONLY || seals.get() & F_SEAL_SEAL != 0 {
+        return Err(Errno::EPERM);
+    }
+    if more & F_SEAL_WRITE != 0
+        && file.file.clone().pages().is_some_and(|pages| file::is_mapped_to_write(&*pages))
+    {
+        return Err(Errno::EBUSY);
+    }
+    seals.set(seals.get() | more);
+    Ok(0)
 }
 
 fn dup(args: &Args) -> Result<u64> {

@@ -144,6 +144,10 @@ pub fn load(process: &Process) -> Result<Start> {
     let arguments =
         process.arguments.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
 
+    let (users, groups) = {
+        let credentials = process::credentials();
+        (credentials.users.map(u64::from), credentials.groups.map(u64::from))
+    };
     let auxiliary: [(u32, u64); 17] = [
         (AT_PHDR, program.headers),
         (AT_PHENT, 56),
@@ -152,10 +156,10 @@ pub fn load(process: &Process) -> Result<Start> {
         (AT_BASE, interpreter_base),
         (AT_FLAGS, 0),
         (AT_ENTRY, program.entry),
-        (AT_UID, 0),
-        (AT_EUID, 0),
-        (AT_GID, 0),
-        (AT_EGID, 0),
+        (AT_UID, users[0]),
+        (AT_EUID, users[1]),
+        (AT_GID, groups[0]),
+        (AT_EGID, groups[1]),
         (AT_SECURE, 0),
         (AT_HWCAP, u64::from(__cpuid(1).edx)),
         (AT_CLKTCK, 100),

@@ -1,11 +1,10 @@
-//! Who the process is: number 1, root.
+//! Who the process is: number 1, and whom the config or the program itself made it.
 
+use super::process::credentials;
 use super::syscall::{Args, Handler};
-use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::sched::thread;
-use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -15,15 +14,12 @@ crate::register!("syscall": Handler = {
     __NR_getpgrp => one,
     __NR_getpgid => one,
     __NR_getsid => one,
-    __NR_getuid => zero,
-    __NR_geteuid => zero,
-    __NR_getgid => zero,
-    __NR_getegid => zero,
+    __NR_getuid => |_| Ok(u64::from(credentials().users[0])),
+    __NR_geteuid => |_| Ok(u64::from(credentials().users[1])),
+    __NR_getgid => |_| Ok(u64::from(credentials().groups[0])),
+    __NR_getegid => |_| Ok(u64::from(credentials().groups[1])),
     __NR_getgroups => getgroups,
 });
-
-/// Supplementary groups.
-pub static GROUPS: KernelCell<Vec<u32>> = KernelCell::new(Vec::new());
 
 fn zero(_: &Args) -> Result<u64> {
     Ok(0)
@@ -38,14 +34,15 @@ fn gettid(_: &Args) -> Result<u64> {
 }
 
 fn getgroups(args: &Args) -> Result<u64> {
-    let groups = GROUPS.borrow().clone();
-    match args.0[0] as i32 {
-        0 => {}
-        room if room < groups.len() as i32 => return Err(Errno::EINVAL),
-        _ => {
-            for (index, group) in groups.iter().enumerate() {
-                user::write(args.0[1] + index as u64 * 4, group)?;
-            }
+    let [size, to, ..] = args.0;
+    let groups = credentials().more_groups.clone();
+    let size = usize::try_from(size as i32).map_err(|_| Errno::EINVAL)?;
+    if size > 0 {
+        if size < groups.len() {
+            return Err(Errno::EINVAL);
+        }
+        for (index, group) in groups.iter().enumerate() {
+            user::write(to + 4 * index as u64, group)?;
         }
     }
     Ok(groups.len() as u64)

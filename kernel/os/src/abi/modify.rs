@@ -5,7 +5,7 @@ use super::open::{masked, resolve_at, walk_at};
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
-use crate::fs::node::{Change, Node};
+use crate::fs::node::{Change, Node, Wish, permit};
 use crate::memory::user;
 use alloc::rc::Rc;
 use linux_raw_sys::general::*;
@@ -50,6 +50,7 @@ fn make(directory: u64, path: u64, mode: u32, target: &[u8]) -> Result<u64> {
     if place.must_be_directory && mode & S_IFMT != S_IFDIR {
         return Err(Errno::ENOENT);
     }
+    permit(&*place.directory.node, Wish::Use(W_OK))?;
     place.directory.node.create(&place.name, mode, target)?;
     Ok(0)
 }
@@ -97,10 +98,11 @@ fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
     if place.name.is_empty() {
         return Err(if is_directory { Errno::EBUSY } else { Errno::EISDIR });
     }
-    place.found.ok_or(Errno::ENOENT)?;
+    let found = place.found.ok_or(Errno::ENOENT)?;
     if place.must_be_directory && !is_directory {
         return Err(Errno::EISDIR);
     }
+    permit(&*place.directory.node, Wish::Remove(&*found.node))?;
     place.directory.node.remove(&place.name, is_directory)?;
     Ok(0)
 }
@@ -137,6 +139,11 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
     if to.must_be_directory && !moved.node.is_directory() {
         return Err(Errno::ENOTDIR);
     }
+    permit(&*from.directory.node, Wish::Remove(&*moved.node))?;
+    match &to.found {
+        Some(replaced) => permit(&*to.directory.node, Wish::Remove(&*replaced.node))?,
+        None => permit(&*to.directory.node, Wish::Use(W_OK))?,
+    }
     from.directory.node.rename(&from.name, &to.directory.node, &to.name)?;
     Ok(0)
 }
@@ -161,6 +168,7 @@ fn add_name(from: (u64, u64), to: (u64, u64), follow: bool) -> Result<u64> {
     if to.found.is_some() {
         return Err(Errno::EEXIST);
     }
+    permit(&*to.directory.node, Wish::Use(W_OK))?;
     to.directory.node.link(&to.name, node.node.clone())?;
     Ok(0)
 }
@@ -191,7 +199,9 @@ fn resize(node: &Rc<dyn Node>, size: u64) -> Result<u64> {
 }
 
 fn truncate(args: &Args) -> Result<u64> {
-    resize(&resolve_at(HERE, args.0[0], true)?.node, args.0[1])
+    let location = resolve_at(HERE, args.0[0], true)?;
+    permit(&*location.node, Wish::Use(W_OK))?;
+    resize(&location.node, args.0[1])
 }
 
 fn ftruncate(args: &Args) -> Result<u64> {
@@ -216,6 +226,7 @@ fn fallocate(args: &Args) -> Result<u64> {
 }
 
 fn set_permissions(node: &Rc<dyn Node>, mode: u64) -> Result<u64> {
+    permit(&**node, Wish::Own)?;
     node.change(&Change { permissions: Some(mode as u32), ..Change::default() }).map(|()| 0)
 }
 
@@ -233,6 +244,7 @@ fn fchmodat(args: &Args) -> Result<u64> {
 
 fn set_owner(node: &Rc<dyn Node>, user: u64, group: u64) -> Result<u64> {
     let given = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
+    permit(&**node, Wish::Give(given(user), given(group)))?;
     node.change(&Change { user: given(user), group: given(group), ..Change::default() }).map(|()| 0)
 }
 
@@ -259,21 +271,25 @@ fn fchownat(args: &Args) -> Result<u64> {
 
 type Time = Option<(i64, u32)>;
 
-fn set_times(node: &Rc<dyn Node>, accessed: Time, modified: Time) -> Result<u64> {
+/// `now`: both are the time of day, which more may set.
+fn set_times(node: &Rc<dyn Node>, accessed: Time, modified: Time, now: bool) -> Result<u64> {
+    permit(&**node, if now { Wish::Touch } else { Wish::Own })?;
     node.change(&Change { accessed, modified, ..Change::default() }).map(|()| 0)
 }
 
 fn utime(args: &Args) -> Result<u64> {
     let [path, times, ..] = args.0;
+    let now = times == 0;
     let times = match times {
         0 => [time_of_day(), time_of_day()],
         address => user::read::<[i64; 2]>(address)?.map(|seconds| (seconds, 0)),
     };
-    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]))
+    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]), now)
 }
 
 fn utimes(args: &Args) -> Result<u64> {
     let [path, times, ..] = args.0;
+    let now = times == 0;
     let times = match times {
         0 => [time_of_day(), time_of_day()],
         address => {
@@ -281,7 +297,7 @@ fn utimes(args: &Args) -> Result<u64> {
             [(a, b as u32 * 1000), (c, d as u32 * 1000)]
         }
     };
-    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]))
+    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]), now)
 }
 
 fn utimensat(args: &Args) -> Result<u64> {
@@ -295,14 +311,17 @@ fn utimensat(args: &Args) -> Result<u64> {
             _ => Err(Errno::EINVAL),
         }
     };
-    let (accessed, modified) = if times == 0 {
+    let mut now = times == 0;
+    let (accessed, modified) = if now {
         (Some(time_of_day()), Some(time_of_day()))
     } else {
+        let parts: [i64; 4] = user::read(times)?;
+        now = parts[1] == i64::from(UTIME_NOW) && parts[3] == i64::from(UTIME_NOW);
         (read(times)?, read(times + 16)?)
     };
     let node = match path {
         0 => node_of(directory)?,
         path => resolve_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?.node.clone(),
     };
-    set_times(&node, accessed, modified)
+    set_times(&node, accessed, modified, now)
 }

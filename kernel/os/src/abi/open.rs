@@ -3,7 +3,7 @@
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
-use crate::fs::node::Directory;
+use crate::fs::node::{Directory, Wish, permit};
 use crate::fs::path::{self, Location, Target};
 use crate::memory::user;
 use alloc::rc::Rc;
@@ -54,12 +54,14 @@ fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Res
     let exclusive = flags & O_CREAT != 0 && flags & O_EXCL != 0;
     let follow = flags & O_NOFOLLOW == 0 && !exclusive;
     let target = path::walk(&base(directory, &path)?, &path, follow)?;
+    let existed = target.found.is_some();
     let location = match target.found {
         Some(_) if exclusive => return Err(Errno::EEXIST),
         Some(found) => found,
         None if flags & O_CREAT == 0 => return Err(Errno::ENOENT),
         None if target.must_be_directory => return Err(Errno::EISDIR),
         None => {
+            permit(&*target.directory.node, Wish::Use(W_OK))?;
             let node = target.directory.node.create(&target.name, S_IFREG | masked(permissions), &[])?;
             Rc::new(Location { path: path::join(&target.directory.path, &target.name), node })
         }
@@ -71,6 +73,17 @@ fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Res
     }
     if kind == S_IFLNK {
         return Err(Errno::ELOOP);
+    }
+    if existed {
+        let mut want = match flags & O_ACCMODE {
+            O_RDONLY => R_OK,
+            O_WRONLY => W_OK,
+            _ => R_OK | W_OK,
+        };
+        if flags & O_TRUNC != 0 {
+            want |= W_OK;
+        }
+        permit(&*location.node, Wish::Use(want))?;
     }
     if flags & O_DIRECTORY != 0 && kind != S_IFDIR {
         return Err(Errno::ENOTDIR);
@@ -135,11 +148,11 @@ fn check_access(location: &Location, mode: u64) -> Result<u64> {
     if mode as u32 & W_OK != 0 && location.node.is_read_only() && matches!(kind, S_IFREG | S_IFDIR) {
         return Err(Errno::EROFS);
     }
-    // The program is root, for whom any execute bit will do.
+    // Root may run what has any execute bit.
     if mode as u32 & X_OK != 0 && kind == S_IFREG && stat.mode & 0o111 == 0 {
         return Err(Errno::EACCES);
     }
-    Ok(0)
+    permit(&*location.node, Wish::Ask(mode as u32)).map(|()| 0)
 }
 
 fn access(args: &Args) -> Result<u64> {

@@ -3,6 +3,7 @@
 use crate::cell::KernelCell;
 use crate::fs::path;
 use alloc::vec::Vec;
+use core::cell::RefMut;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +24,33 @@ pub struct Process {
     pub environment: Vec<Vec<u8>>,
 }
 
+/// Who the process is (`credentials(7)`): real, effective and saved ids, and the groups besides.
+pub struct Credentials {
+    pub users: [u32; 3],
+    pub groups: [u32; 3],
+    pub more_groups: Vec<u32>,
+}
+
+impl Credentials {
+    /// The user that rights are judged by.
+    pub fn user(&self) -> u32 {
+        self.users[1]
+    }
+
+    /// The group that files are made with.
+    pub fn group(&self) -> u32 {
+        self.groups[1]
+    }
+
+    /// Whether all is allowed.
+    pub fn is_root(&self) -> bool {
+        self.user() == 0
+    }
+}
+
+static CREDENTIALS: KernelCell<Credentials> =
+    KernelCell::new(Credentials { users: [0; 3], groups: [0; 3], more_groups: Vec::new() });
+static HOSTNAME: KernelCell<&'static [u8]> = KernelCell::new(&[]);
 static PROGRAM: KernelCell<&'static [u8]> = KernelCell::new(&[]);
 static ARGUMENTS: KernelCell<Vec<Vec<u8>>> = KernelCell::new(Vec::new());
 static STACK_START: AtomicU64 = AtomicU64::new(0);
@@ -41,10 +69,17 @@ impl Process {
 /// The process that the image was built for.
 pub fn from_image(command_line: &'static [u8]) -> Process {
     let table = crate::table!("program");
-    let count =
-        |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]) as usize;
-    let (argc, envc) = (count(0), count(4));
-    let mut rest = &table[8..];
+    let (numbers, mut rest) = table.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    let number = |index: usize| {
+        let at = 4 * index;
+        u32::from_le_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]])
+    };
+    let (argc, envc) = (number(0), number(1));
+    {
+        let mut who = CREDENTIALS.borrow();
+        who.users = [number(2); 3];
+        who.groups = [number(3); 3];
+    }
     let mut next = || {
         let string = CStr::from_bytes_until_nul(rest).unwrap_or(c"");
         rest = &rest[string.count_bytes() + 1..];
@@ -52,6 +87,7 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
     };
     let program = next();
     let directory = next().to_bytes();
+    *HOSTNAME.borrow() = next().to_bytes();
     let entered = path::resolve(&path::root(), directory, true).and_then(path::set_working_directory);
     if entered.is_err() {
         crate::println!("bespoke: there is no directory {}; starting in /", directory.escape_ascii());
@@ -66,9 +102,30 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
     process
 }
 
+/// Who the process is.
+pub fn credentials() -> RefMut<'static, Credentials> {
+    CREDENTIALS.borrow()
+}
+
+/// What the machine is called.
+pub fn hostname() -> &'static [u8] {
+    *HOSTNAME.borrow()
+}
+
 /// The program's path in the root.
 pub fn program() -> &'static [u8] {
     *PROGRAM.borrow()
+}
+
+/// What a thread is called before it says otherwise: the program's file name, cut to 15 bytes (`PR_SET_NAME`).
+pub fn thread_name() -> [u8; 16] {
+    let path = program();
+    let file = &path[path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)..];
+    let mut name = [0; 16];
+    for (to, from) in name[..15].iter_mut().zip(file) {
+        *to = *from;
+    }
+    name
 }
 
 /// Keeps what the program may be asked about later, once it is loaded.

@@ -1,5 +1,6 @@
 //! `uname(2)`, `sysinfo(2)`.
 
+use super::process;
 use super::syscall::{Args, Handler};
 use crate::errno::Result;
 use crate::memory::paging::PAGE;
@@ -10,27 +11,22 @@ use linux_raw_sys::system::{new_utsname, sysinfo};
 
 crate::register!("syscall": Handler = { __NR_uname => uname, __NR_sysinfo => system_information });
 
-crate::param! {
-    /// The node's name.
-    static HOSTNAME: &'static str = "hostname"
-}
-
 fn uname(args: &Args) -> Result<u64> {
-    fn field(text: &str) -> [i8; 65] {
+    fn field(text: &[u8]) -> [i8; 65] {
         let mut field = [0; 65];
-        for (to, from) in field[..64].iter_mut().zip(text.bytes()) {
-            *to = from as i8;
+        for (to, from) in field[..64].iter_mut().zip(text) {
+            *to = *from as i8;
         }
         field
     }
     // The release is that of the Linux whose interface the calls follow; libraries refuse to run on much older ones.
     let name = new_utsname {
-        sysname: field("Linux"),
-        nodename: field(HOSTNAME.get()),
-        release: field("6.1.0-bespoke"),
-        version: field("#1 Bespoke"),
-        machine: field("x86_64"),
-        domainname: field("(none)"),
+        sysname: field(b"Linux"),
+        nodename: field(process::hostname()),
+        release: field(b"6.1.0-bespoke"),
+        version: field(b"#1 Bespoke"),
+        machine: field(b"x86_64"),
+        domainname: field(b"(none)"),
     };
     user::write(args.0[0], &name).map(|()| 0)
 }

@@ -1,6 +1,6 @@
 //! The report on an exception that nobody could handle.
 
-use crate::sched::trap::{BEYOND_END, Frame};
+use crate::sched::trap::Frame;
 
 crate::register!("fault": fn(&Frame, u64) = { 10 => report });
 
@@ -22,7 +22,6 @@ fn name(vector: u64) -> &'static str {
         17 => "misaligned access",
         18 => "machine check",
         19 => "SSE exception",
-        BEYOND_END => "access behind the end of a mapped file",
         _ => "exception",
     }
 }

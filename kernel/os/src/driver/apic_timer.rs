@@ -1,4 +1,4 @@
-//! The local APIC's timer (Intel SDM vol. 3A, chapter 12), in one-shot mode. Set up at the first sleep.
+//! The local APIC's timer (Intel SDM vol. 3A, chapter 12), in one-shot mode. Set up at the first use.
 
 use crate::driver::tsc;
 use crate::memory::paging;
@@ -9,7 +9,6 @@ use x86_64::registers::model_specific::Msr;
 const VECTOR: u64 = FIRST_INTERRUPT;
 const SPURIOUS: u64 = FIRST_INTERRUPT + 15;
 
-crate::register!("sleep": fn(u64) = { 10 => sleep });
 crate::register!("arm": fn(u64) = { 10 => arm });
 crate::register!("interrupt": fn() = { VECTOR => expired });
 
@@ -18,7 +17,7 @@ crate::hook!(fn ticks() -> "tick": fn());
 
 /// When the next interrupt comes, at the latest; zero: none is set.
 static ARMED: AtomicU64 = AtomicU64::new(0);
-/// Where the registers are mapped; zero before the first sleep.
+/// Where the registers are mapped; zero before the first use.
 static BASE: AtomicU64 = AtomicU64::new(0);
 /// Timer ticks per nanosecond as a fixed-point fraction of 2^32.
 static SCALE: AtomicU64 = AtomicU64::new(0);
@@ -68,6 +67,7 @@ fn set_up() {
     write(Register::Timer, VECTOR as u32);
 }
 
+/// Counts down: at most as long as the counter can, which the "tick" hook's takers then make up for.
 fn start(nanoseconds: u64) {
     let ticks = (u128::from(nanoseconds) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32;
     write(Register::InitialCount, u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
@@ -84,19 +84,6 @@ pub fn arm(deadline: u64) {
     }
     ARMED.store(deadline.max(1), Ordering::Relaxed);
     start(deadline.saturating_sub(tsc::now()));
-}
-
-/// Halts until an interrupt, at most `nanoseconds`.
-fn sleep(nanoseconds: u64) {
-    if BASE.load(Ordering::Relaxed) == 0 {
-        set_up();
-        return; // time has passed: let the caller look again
-    }
-    start(nanoseconds);
-    x86_64::instructions::interrupts::enable_and_hlt();
-    x86_64::instructions::interrupts::disable();
-    write(Register::InitialCount, 0);
-    ARMED.store(0, Ordering::Relaxed);
 }
 
 fn expired() {

@@ -74,10 +74,6 @@ pub trait File: Any {
     fn image_data(&self) -> Option<&'static [u8]> {
         None
     }
-    /// Its pages, where they lie in memory and can be mapped in place.
-    fn pages(&self) -> Option<&dyn Pages> {
-        None
-    }
     /// Where the next bytes that were written, or the next hole, are at or above a position below the file's end (`SEEK_DATA`, `SEEK_HOLE`).
     fn next(&self, position: u64, hole: bool) -> u64 {
         if hole { self.stat().size } else { position }
@@ -86,22 +82,49 @@ pub trait File: Any {
     fn is_seekable(&self) -> bool {
         false
     }
-}
-
-// Told that a file, by where it is, ends earlier than it did: what mapped its pages must let go of them.
-crate::hook!(fn cutters() -> "file-cut": fn(*const (), u64));
-
-/// To be called before frames behind a file's new end are given back.
-pub fn cut(file: *const (), size: u64) {
-    for cutter in cutters() {
-        (cutter.item)(file, size);
+    /// What may not be done to its contents any more (`F_ADD_SEALS`), where it has such marks.
+    fn seals(&self) -> Option<&Cell<u32>> {
+        None
+    }
+    /// Whether what [`File::image_data`] tells may change.
+    fn is_changeable(&self) -> bool {
+        false
+    }
+    /// Its pages, where mappings may show them.
+    fn pages(self: Rc<Self>) -> Option<Rc<dyn Pages>> {
+        None
     }
 }
 
-/// A file's contents as frames.
+// Whether a mapping may write to a file.
+crate::hook!(fn page_writers() -> "file-written": fn(&dyn Pages) -> bool);
+// Told that a file's pages from one on are no longer the frames that mappings show.
+crate::hook!(fn page_listeners() -> "file-changed": fn(&dyn Pages, u64));
+
+/// A file's contents as mappings show them, page by page.
+///
+/// A frame that was handed out stays what it is until [`forget_pages`] says otherwise: called before a frame is freed (the file shrinks, a cache
+/// gives it up), and by whoever wants to know of the next write to a page (after writing it back).
 pub trait Pages {
-    /// The physical address of a page below the file's end. It stays until the file is cut before it or dropped; ENOSPC without memory.
-    fn frame(&self, page: u64) -> Result<u64>;
+    /// The frame of a page. `write`: the page is going to be written to, without further notice. May wait. ENOMEM is an end for want of
+    /// memory; any other error (the page lies behind the end, or cannot be read, or there is no room for it) is a bus error.
+    fn page(&self, index: u64, write: bool) -> Result<u64>;
+    /// Writes pages back to where they last (`msync(2)`).
+    fn sync(&self, _first: u64, _count: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a shared mapping may write to a file.
+pub fn is_mapped_to_write(pages: &dyn Pages) -> bool {
+    page_writers().iter().any(|writer| (writer.item)(pages))
+}
+
+/// Takes a file's pages from `first` on out of all mappings.
+pub fn forget_pages(pages: &dyn Pages, first: u64) {
+    for listener in page_listeners() {
+        (listener.item)(pages, first);
+    }
 }
 
 /// An open file description (`open(2)`): what descriptors made by dup share.

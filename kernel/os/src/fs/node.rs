@@ -28,6 +28,31 @@ pub struct Change {
     pub modified: Option<(i64, u32)>,
 }
 
+/// What is to be done with a node, for whoever may forbid it.
+#[derive(Clone, Copy)]
+pub enum Wish<'a> {
+    /// Use it: R_OK, W_OK, X_OK of `access(2)`, by the effective ids.
+    Use(u32),
+    /// The same by the real ids.
+    Ask(u32),
+    /// Change what is its owner's to change.
+    Own,
+    /// Set its times to now.
+    Touch,
+    /// Give it to a user and a group.
+    Give(Option<u32>, Option<u32>),
+    /// Take the name of another out of it.
+    Remove(&'a dyn Node),
+}
+
+// Says whether something may be done with a node: EACCES or EPERM if not.
+crate::hook!(fn guards() -> "permission": fn(&dyn Node, Wish) -> Result<()>);
+
+/// Whether this may be done with a node.
+pub fn permit(node: &dyn Node, wish: Wish) -> Result<()> {
+    guards().iter().try_for_each(|guard| (guard.item)(node, wish))
+}
+
 /// A file, directory or link, open or not. What a file system cannot do is EROFS by default: file systems that change override it.
 pub trait Node: Any {
     fn stat(&self) -> Stat;

@@ -1,11 +1,12 @@
 //! From a path to a node (`path_resolution(7)`).
 
-use super::node::Node;
+use super::node::{Node, Wish, permit};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use linux_raw_sys::general::X_OK;
 
 /// A file system mounted somewhere else than at the root.
 pub struct Mount {
@@ -60,6 +61,7 @@ pub fn set_working_directory(location: Rc<Location>) -> Result<()> {
     if !location.node.is_directory() {
         return Err(Errno::ENOTDIR);
     }
+    permit(&*location.node, Wish::Use(X_OK))?;
     with_tree(|tree| tree.working_directory = location);
     Ok(())
 }
@@ -147,6 +149,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
         if !at.node.is_directory() {
             return Err(Errno::ENOTDIR);
         }
+        permit(&*at.node, Wish::Use(X_OK))?;
         if name == b"." {
             continue;
         }

@@ -1,87 +1,89 @@
 //! Standard input, output and error.
 
 use super::file::{self, Access, File, Stat};
+use crate::abi::process;
 use crate::boot::pvh::StartInfo;
 use crate::console::output;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
-use crate::sched::thread;
 use alloc::rc::Rc;
 use linux_raw_sys::general::{O_RDWR, S_IFCHR};
 use linux_raw_sys::ioctl::{TCGETS, TIOCGWINSZ};
 
 crate::register!("init": fn(&StartInfo) = { 90 => init });
 
+// What stands for the console, by key: 0 is what the program reads from, 1 the console itself. The latter alone is fine.
+crate::hook!(fn consoles() -> "console": fn() -> Rc<dyn File>);
+
+/// A console that nothing is typed at.
 struct Console;
 
 /// The console as a file.
 pub fn console() -> Rc<dyn File> {
-    Rc::new(Console)
+    consoles().last().map_or_else(|| Rc::new(Console) as _, |console| (console.item)())
 }
 
 fn init(_: &StartInfo) {
     let console = console();
-    for _ in 0..3 {
-        // The first three descriptors are always free here.
-        let _ = file::open(console.clone(), O_RDWR);
+    let input = consoles().first().map(|input| (input.item)());
+    // The first three descriptors are always free here.
+    for file in [input.unwrap_or_else(|| console.clone()), console.clone(), console] {
+        let _ = file::open(file, O_RDWR);
     }
 }
 
+/// Writes bytes of the program's memory with `out`.
+pub fn write(from: u64, count: usize, out: fn(&[u8])) -> Result<usize> {
+    let mut chunk = [0u8; 256];
+    let mut done = 0;
+    while done < count {
+        let length = chunk.len().min(count - done);
+        match user::read_bytes(from + done as u64, &mut chunk[..length]) {
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+            Ok(()) => out(&chunk[..length]),
+        }
+        done += length;
+    }
+    Ok(done)
+}
+
+/// What `stat(2)` says of the console.
+pub fn stat() -> Stat {
+    // /dev/console is device 5:1, and belongs to whoever is logged in.
+    let user = process::credentials().users[0];
+    Stat { mode: S_IFCHR | 0o620, links: 1, device: 0x501, user, ..Stat::default() }
+}
+
+/// The answers of a terminal that nobody sets: a serial line whose size is unknown.
+pub fn control(request: u32, argument: u64) -> Result<u64> {
+    match request {
+        TIOCGWINSZ => user::write(argument, &[0u16; 4])?,
+        TCGETS => {
+            // `struct termios` of the kernel: four flag words, line discipline, 19 control characters.
+            let mut termios = [0u8; 36];
+            termios[..16].copy_from_slice(&[0, 5, 0, 0, 5, 0, 0, 0, 0xbd, 0x0c, 0, 0, 0x3b, 0x8a, 0, 0]);
+            user::write(argument, &termios)?;
+        }
+        _ => return Err(Errno::ENOTTY),
+    }
+    Ok(0)
+}
+
 impl File for Console {
-    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
-        if count == 0 {
-            return Ok(0);
-        }
-        let mut line = [0u8; 128];
-        let mut length = 0;
-        // At least one byte; then what is there already.
-        while length < line.len().min(count) {
-            match output::read() {
-                Some(byte) => {
-                    line[length] = byte;
-                    length += 1;
-                }
-                None if length == 0 && access.nonblocking => return Err(Errno::EAGAIN),
-                None if length == 0 => thread::give_way(),
-                None => break,
-            }
-        }
-        user::write_bytes(to, &line[..length])?;
-        Ok(length)
+    fn read(&self, _: u64, _: usize, _: Access) -> Result<usize> {
+        Ok(0)
     }
 
     fn write(&self, from: u64, count: usize, _: Access) -> Result<usize> {
-        let mut chunk = [0u8; 256];
-        let mut done = 0;
-        while done < count {
-            let length = chunk.len().min(count - done);
-            match user::read_bytes(from + done as u64, &mut chunk[..length]) {
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-                Ok(()) => output::write(&chunk[..length]),
-            }
-            done += length;
-        }
-        Ok(done)
+        write(from, count, output::write)
     }
 
     fn stat(&self) -> Stat {
-        // /dev/console is device 5:1.
-        Stat { mode: S_IFCHR | 0o620, links: 1, device: 0x501, ..Stat::default() }
+        stat()
     }
 
     fn control(&self, request: u32, argument: u64) -> Result<u64> {
-        match request {
-            // A serial line: a terminal whose size nobody knows.
-            TIOCGWINSZ => user::write(argument, &[0u16; 4])?,
-            TCGETS => {
-                // `struct termios` of the kernel: four flag words, line discipline, 19 control characters.
-                let mut termios = [0u8; 36];
-                termios[..16].copy_from_slice(&[0, 5, 0, 0, 5, 0, 0, 0, 0xbd, 0x0c, 0, 0, 0x3b, 0x8a, 0, 0]);
-                user::write(argument, &termios)?;
-            }
-            _ => return Err(Errno::ENOTTY),
-        }
-        Ok(0)
+        control(request, argument)
     }
 }

@@ -5,6 +5,7 @@ use super::node::{Change, DirectoryEntry, Node};
 use super::packed;
 use super::path::Mount;
 use crate::abi::clock::time_of_day;
+use crate::abi::process;
 use crate::errno::{Errno, Result};
 use crate::memory::frames;
 use crate::memory::paging::{PAGE, phys_to_virt};
@@ -14,7 +15,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU64, Ordering};
-use linux_raw_sys::general::{O_TRUNC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use linux_raw_sys::general::*;
 
 crate::register!("mount": fn(&mut Vec<Mount>) = { 10 => mount });
 
@@ -40,6 +41,15 @@ fn mount(mounts: &mut Vec<Mount>) {
         };
         mounts.push(Mount { path: path.to_vec(), root });
     }
+}
+
+/// A file without a name; `seals` as `F_GET_SEALS` tells them.
+pub fn anonymous(seals: u32) -> Rc<dyn Node> {
+    let data = Data::Pages { frames: Vec::new(), size: 0 };
+    let node = Memory::new(S_IFREG | 0o777, Content::File(data), time_of_day());
+    node.links.set(0);
+    node.seals.set(seals);
+    node
 }
 
 /// A writable directory that starts with what a packed one holds.
@@ -75,6 +85,8 @@ struct Memory {
     links: Cell<u64>,
     accessed: Cell<(i64, u32)>,
     modified: Cell<(i64, u32)>,
+    /// What may not be done to the contents any more (`F_ADD_SEALS`).
+    seals: Cell<u32>,
     changed: Cell<(i64, u32)>,
     content: RefCell<Content>,
 }
@@ -214,6 +226,7 @@ impl Memory {
             links: Cell::new(if mode & S_IFMT == S_IFDIR { 2 } else { 1 }),
             accessed: Cell::new(modified),
             modified: Cell::new(modified),
+            seals: Cell::new(F_SEAL_SEAL),
             changed: Cell::new(modified),
             content: RefCell::new(content),
         })
@@ -274,8 +287,18 @@ impl Memory {
     }
 
     fn resize(&self, size: u64) -> Result<()> {
-        if size < self.stat().size {
-            file::cut(core::ptr::from_ref(self).cast(), size);
+        let before = self.data(|data| Ok(data.size()))?;
+        let sealed = match size.cmp(&before) {
+            core::cmp::Ordering::Less => F_SEAL_SHRINK,
+            core::cmp::Ordering::Equal => 0,
+            core::cmp::Ordering::Greater => F_SEAL_GROW,
+        };
+        if self.seals.get() & sealed != 0 {
+            return Err(Errno::EPERM);
+        }
+        if size < before {
+            // The frames behind go; the rest of the last page is wiped where it is.
+            file::forget_pages(self, size.div_ceil(PAGE));
         }
         self.data(|data| data.resize(size))?;
         self.touch();
@@ -418,6 +441,16 @@ impl Node for Memory {
             return Err(Errno::ENOENT); // a directory that was removed while somebody was in it
         }
         let node = Self::new(mode, content, time_of_day());
+        {
+            let who = process::credentials();
+            node.user.set(who.user());
+            // In a directory with the bit set, files are the directory's group's (inode(7)).
+            let inherits = self.mode.get() & S_ISGID != 0;
+            node.group.set(if inherits { self.group.get() } else { who.group() });
+            if inherits && node.is_directory() {
+                node.mode.set(node.mode.get() | S_ISGID);
+            }
+        }
         self.insert(name, node.clone())?;
         if node.is_directory() {
             self.links.set(self.links.get() + 1);
@@ -539,6 +572,18 @@ impl File for Memory {
             return Err(Errno::EFBIG);
         }
         let count = count.min((limit - access.position) as usize);
+        let seals = self.seals.get();
+        if seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0 {
+            return Err(Errno::EPERM);
+        }
+        let mut count = count;
+        if seals & F_SEAL_GROW != 0 && count > 0 {
+            let left = self.data(|data| Ok(data.size().saturating_sub(access.position)))?;
+            if left == 0 {
+                return Err(Errno::EPERM);
+            }
+            count = count.min(left as usize);
+        }
         let mut done = 0;
         while done < count {
             let position = access.position + done as u64;
@@ -579,10 +624,6 @@ impl File for Memory {
         }
     }
 
-    fn pages(&self) -> Option<&dyn Pages> {
-        Some(self)
-    }
-
     fn next(&self, position: u64, hole: bool) -> u64 {
         let page = self.data(|data| Ok(data.next((position / PAGE) as usize, hole)));
         page.map_or(position, |page| position.max(page as u64 * PAGE)).min(self.stat().size)
@@ -591,18 +632,30 @@ impl File for Memory {
     fn is_seekable(&self) -> bool {
         true
     }
-}
 
-impl Pages for Memory {
-    fn frame(&self, page: u64) -> Result<u64> {
-        self.data(|data| data.frame(page as usize))
+    fn is_changeable(&self) -> bool {
+        true
+    }
+
+    fn pages(self: Rc<Self>) -> Option<Rc<dyn Pages>> {
+        Some(self)
+    }
+
+    fn seals(&self) -> Option<&Cell<u32>> {
+        Some(&self.seals)
     }
 }
 
-/// A file without a name.
-pub fn unnamed(permissions: u32) -> Rc<dyn Node> {
-    let content = Content::File(Data::Pages { frames: Vec::new(), size: 0 });
-    let file = Memory::new(S_IFREG | permissions, content, time_of_day());
-    file.links.set(0);
-    file
+impl Pages for Memory {
+    fn page(&self, index: u64, write: bool) -> Result<u64> {
+        if write {
+            self.touch();
+        }
+        self.data(|data| {
+            if index >= data.size().div_ceil(PAGE) {
+                return Err(Errno::EINVAL);
+            }
+            data.frame(index as usize)
+        })
+    }
 }

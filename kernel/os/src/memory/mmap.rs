@@ -7,13 +7,14 @@ use crate::abi::process;
 use crate::abi::syscall::{Args, Handler};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
-use crate::fs::file::Description;
+use crate::fs::file::{Description, File};
+use alloc::rc::Rc;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = { __NR_mmap => mmap, __NR_munmap => munmap });
 
-// Shows a file's pages in place from an offset on, if they can be: the file, the offset, and whether what is written is to reach the file.
-crate::hook!(fn mappers() -> "map-file": fn(&Description, u64, bool) -> Result<Option<Backing>>);
+// What a mapping of a file from an offset on is to show, changing the file where it is shared; none where the file has no pages to share.
+crate::hook!(fn mappers() -> "map-file": fn(&Rc<dyn File>, u64, bool) -> Option<Result<Backing>>);
 
 /// Mappings without a wished address end below here; the stack has the space above.
 const TOP: u64 = USER_END - (1 << 36);
@@ -29,12 +30,17 @@ fn mmap(args: &Args) -> Result<u64> {
     }
     let length =
         length.checked_next_multiple_of(PAGE).filter(|&length| length < USER_END).ok_or(Errno::ENOMEM)?;
+    if offset.checked_add(length).is_none() {
+        return Err(Errno::EOVERFLOW);
+    }
     let rights = Rights::from_bits_truncate(protection as u32);
     if !matches!(flags & MAP_TYPE, MAP_PRIVATE | MAP_SHARED | MAP_SHARED_VALIDATE) {
         return Err(Errno::EINVAL);
     }
-    // A file that is not of the image: its contents are copied to the mapping.
+    // A file whose contents are copied to the mapping.
     let mut copied = None;
+    // Where the last page of a file ends before the mapping does.
+    let mut end = None;
     let backing = if flags & MAP_ANONYMOUS != 0 {
         Backing::Zeroes
     } else {
@@ -43,37 +49,39 @@ fn mmap(args: &Args) -> Result<u64> {
             return Err(Errno::EACCES);
         }
         let shared = flags & MAP_TYPE != MAP_PRIVATE;
-        if shared && rights.contains(Rights::WRITE) && file.flags.get() & O_ACCMODE == O_RDONLY {
+        let changes = shared && rights.contains(Rights::WRITE);
+        if changes && file.flags.get() & O_ACCMODE == O_RDONLY {
             return Err(Errno::EACCES);
         }
-        // A file of the image that nobody has written to needs nothing else, unless it is about to be written to.
-        let data = file.image_data().filter(|_| !shared || file.flags.get() & O_ACCMODE == O_RDONLY);
-        let shown = match (data, mappers().first()) {
-            (None, Some(mapper)) => (mapper.item)(&file, offset, shared)?,
-            _ => None,
-        };
-        match (shown, data) {
-            (Some(backing), _) => backing,
-            (None, Some(data)) => match data.len().checked_sub(offset as usize) {
-                Some(bytes) if bytes > 0 => Backing::Image {
-                    start: crate::fs::packed::physical(data) + offset,
-                    bytes: (bytes as u64).min(length),
-                },
-                _ => Backing::Zeroes,
+        let seals = file.seals().map_or(0, core::cell::Cell::get);
+        if changes && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0 {
+            return Err(Errno::EPERM);
+        }
+        // Later writes to what is of the image must be seen in a shared mapping, and need not be in a private one.
+        let image = file.image_data().filter(|_| !shared || !file.is_changeable());
+        let pages = || mappers().iter().find_map(|mapper| (mapper.item)(&file.file, offset, shared));
+        match image {
+            Some(data) => {
+                let bytes = (data.len() as u64).saturating_sub(offset).min(length);
+                end = Some(bytes.next_multiple_of(PAGE)).filter(|&end| end < length);
+                match bytes {
+                    0 => Backing::Beyond,
+                    bytes => Backing::Image { start: crate::fs::packed::physical(data) + offset, bytes },
+                }
+            }
+            None => match pages() {
+                Some(backing) => backing?,
+                // What is written to a copy would not reach the file.
+                None if !file.is_seekable() || changes => return Err(Errno::ENODEV),
+                None => {
+                    copied = Some(file);
+                    Backing::Zeroes
+                }
             },
-            // What is written to a copy would not reach the file.
-            (None, None) if !file.is_seekable() || shared && rights.contains(Rights::WRITE) => {
-                return Err(Errno::ENODEV);
-            }
-            (None, None) => {
-                copied = Some(file);
-                Backing::Zeroes
-            }
         }
     };
-    let in_file = matches!(backing, Backing::File(pages) if pages.shared);
     let reserves = rights.contains(Rights::WRITE) && flags & MAP_NORESERVE == 0;
-    if rights.contains(Rights::WRITE) && !in_file && !overcommit::allows(length, reserves) {
+    if rights.contains(Rights::WRITE) && !overcommit::allows(length, reserves) {
         return Err(Errno::ENOMEM);
     }
     let address = if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
@@ -103,6 +111,9 @@ fn mmap(args: &Args) -> Result<u64> {
         return Ok(address);
     }
     space::map(address, length, rights, backing)?;
+    if let Some(end) = end {
+        space::map(address + end, length - end, rights, Backing::Beyond)?;
+    }
     if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && flags & MAP_NONBLOCK == 0 {
         space::populate(address, length);
     }

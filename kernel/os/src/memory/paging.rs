@@ -21,7 +21,7 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const ENTRIES: u64 = 512;
 /// A frame that belongs to the page and is freed with it, unlike one of the image.
 pub const OWNED: Flags = Flags::BIT_9;
-/// A frame of a file that is written to in place.
+/// A frame of a file that knows that the page may be written to.
 pub const SHARED: Flags = Flags::BIT_10;
 
 static MAPPED_END: AtomicU64 = AtomicU64::new(1 << 30);

@@ -27,12 +27,24 @@ fn mincore(args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-/// A shared mapping shows the file's own pages, so there is never anything to write back.
+// Has pages of a file written back: its number, the first page, and how many.
+crate::hook!(fn syncers() -> "file-sync": fn(u32, u64, u64) -> Result<()>);
+
+/// What is written to a shared mapping is in the file already; a file that lasts elsewhere is told to write it back.
 fn msync(args: &Args) -> Result<u64> {
     let flags = args.0[2] as u32;
     let both = MS_ASYNC | MS_SYNC;
     if flags & !(both | MS_INVALIDATE) != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
-    range(args).map(|_| 0)
+    let length = range(args)?;
+    let mut result = Ok(0);
+    space::each_file(args.0[0], args.0[0] + length, |file, first, count| {
+        for syncer in syncers().iter().filter(|_| flags & MS_SYNC != 0) {
+            if let Err(error) = (syncer.item)(file, first, count) {
+                result = Err(error);
+            }
+        }
+    });
+    result
 }

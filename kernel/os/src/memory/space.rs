@@ -1,12 +1,17 @@
 //! The program's address space: areas, and the pages that faults bring in.
 
+mod fault;
+mod files;
+
+pub use fault::{fault, populate};
+pub use files::{each_file, forget, is_file_mapped, is_file_written};
+
 use super::frames;
-use super::paging::{self, Entry, OWNED, PAGE, SHARED, USER_END, phys_to_virt};
+use super::paging::{self, Entry, OWNED, PAGE, USER_END};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
-use crate::hardening::isolation;
 use alloc::vec::Vec;
-use x86_64::structures::paging::page_table::PageTableFlags as Flags;
+use fault::page_flags;
 
 bitflags::bitflags! {
     /// What a program may do with an area; the values are Linux' PROT_*.
@@ -27,27 +32,16 @@ pub enum Backing {
         start: u64,
         bytes: u64,
     },
-    /// Pages of a file.
-    File(FilePages),
+    /// A file's pages, from an offset on. Writing changes the file where it is `shared`, and a copy of the page otherwise.
+    File {
+        /// What the "file-page" hook knows the file by.
+        file: u32,
+        offset: u64,
+        shared: bool,
+    },
+    /// Nothing, behind the last page of a file: any access is a bus error.
+    Beyond,
 }
-
-/// Pages of a file, as whoever serves `file-page` knows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct FilePages {
-    /// Which file.
-    pub file: u32,
-    /// Where in the file the area starts; a multiple of a page.
-    pub offset: u64,
-    /// What is written goes to the file; else to a copy of the page.
-    pub shared: bool,
-    /// Shared by a descriptor that was open for reading only: the area never becomes writable.
-    pub read_only: bool,
-}
-
-// Finds the frame that holds a page of a file, by the file's number and the page's index; none beyond its end.
-crate::hook!(fn page_finders() -> "file-page": fn(u32, u64) -> core::result::Result<u64, Fault>);
-// Told that areas with a file behind them have gone.
-crate::hook!(fn leave_takers() -> "file-unmapped": fn());
 
 impl Backing {
     /// The backing of the part of an area that starts `offset` further on.
@@ -56,9 +50,14 @@ impl Backing {
             Self::Image { start, bytes } if bytes > offset => {
                 Self::Image { start: start + offset, bytes: bytes - offset }
             }
-            Self::File(pages) => Self::File(FilePages { offset: pages.offset + offset, ..pages }),
+            Self::File { file, offset: at, shared } => Self::File { file, offset: at + offset, shared },
+            Self::Beyond => Self::Beyond,
             _ => Self::Zeroes,
         }
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
     }
 }
 
@@ -77,10 +76,10 @@ pub enum Fault {
     Unmapped,
     /// The area does not allow it.
     Forbidden,
-    /// The file behind the area ends before the page.
-    BeyondEnd,
     /// No memory is left to bring the page in.
     OutOfMemory,
+    /// The file does not go that far, or cannot be read there.
+    Beyond,
 }
 
 /// Areas by address, disjoint.
@@ -110,16 +109,16 @@ fn isolate(areas: &mut Vec<Area>, start: u64, end: u64) -> core::ops::Range<usiz
     position(areas, start)..areas.partition_point(|area| area.start < end)
 }
 
-/// Joins neighbours of zeroes with equal rights around an index.
+/// Joins neighbours around an index that have equal rights, and show zeroes or go on with the same file.
 fn join(areas: &mut Vec<Area>, index: usize) {
     for index in [index + 1, index] {
         if index == 0 || index >= areas.len() {
             continue;
         }
         let (before, after) = (areas[index - 1], areas[index]);
-        let alike = before.rights == after.rights
-            && before.backing == Backing::Zeroes
-            && after.backing == Backing::Zeroes;
+        let goes_on = before.backing.skip(before.end - before.start) == after.backing;
+        let alike =
+            before.rights == after.rights && goes_on && !matches!(before.backing, Backing::Image { .. });
         if alike && before.end == after.start {
             areas[index - 1].end = after.end;
             areas.remove(index);
@@ -159,21 +158,12 @@ pub fn map(start: u64, length: u64, rights: Rights, backing: Backing) -> Result<
         drop_pages(start, end);
     }
     let index = range.start;
-    let gone = areas.splice(range, [Area { start, end, rights, backing }]);
-    let had_file = gone.fold(false, |had, area| had | matches!(area.backing, Backing::File(_)));
+    let replaced = areas[range.clone()].iter().any(|area| area.backing.is_file());
+    areas.splice(range, [Area { start, end, rights, backing }]);
     join(&mut areas, index);
     drop(areas);
-    take_leave(had_file);
+    files::unmapped(replaced);
     Ok(())
-}
-
-/// Has whoever keeps files for areas look for those that no area needs any more.
-fn take_leave(had_file: bool) {
-    if had_file {
-        for taker in leave_takers() {
-            (taker.item)();
-        }
-    }
 }
 
 /// Unmaps whatever is between two page-aligned addresses.
@@ -182,22 +172,21 @@ pub fn unmap(start: u64, length: u64) -> Result<()> {
     let mut areas = AREAS.borrow();
     make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
-    if range.is_empty() {
-        return Ok(());
+    if !range.is_empty() {
+        drop_pages(start, end);
+        let had_file = areas.drain(range).any(|area| area.backing.is_file());
+        prune(&areas, start, end);
+        drop(areas);
+        files::unmapped(had_file);
     }
-    drop_pages(start, end);
-    let had_file = areas.drain(range).fold(false, |had, area| had | matches!(area.backing, Backing::File(_)));
-    prune(&areas, start, end);
-    drop(areas);
-    take_leave(had_file);
     Ok(())
 }
 
-/// Bytes that the program may write to and so may come to need memory.
+/// Bytes that the program may write to and so may come to need memory of its own.
 pub fn committed() -> u64 {
     let areas = AREAS.borrow();
-    let in_file = |backing| matches!(backing, Backing::File(FilePages { shared: true, .. }));
-    let writable = areas.iter().filter(|area| area.rights.contains(Rights::WRITE) && !in_file(area.backing));
+    let own = |area: &&Area| !matches!(area.backing, Backing::File { shared: true, .. } | Backing::Beyond);
+    let writable = areas.iter().filter(own).filter(|area| area.rights.contains(Rights::WRITE));
     writable.map(|area| area.end - area.start).sum()
 }
 
@@ -256,32 +245,6 @@ pub fn relocate(from: u64, length: u64, to: u64, new_length: u64, keep: bool) ->
         at = page + PAGE;
     }
     if keep { map(from, length, area.rights, Backing::Zeroes) } else { unmap(from, length) }
-}
-
-/// Brings in all pages between two addresses that the program may access, as far as there is memory.
-pub fn populate(start: u64, length: u64) {
-    let end = start.saturating_add(length).min(USER_END);
-    let mut page = start;
-    while page < end {
-        let area = {
-            let areas = AREAS.borrow();
-            areas.get(position(&areas, page)).copied()
-        };
-        let Some(area) = area else { return };
-        page = page.max(area.start);
-        let access = if area.rights.contains(Rights::WRITE) { Rights::WRITE } else { Rights::READ };
-        if area.rights.is_empty() {
-            page = area.end;
-        }
-        while page < area.end.min(end) {
-            let present = paging::get(page)
-                .is_some_and(|entry| access == Rights::READ || entry.flags().intersects(OWNED | SHARED));
-            if !present && matches!(fault(page, access), Err(Fault::OutOfMemory | Fault::BeyondEnd)) {
-                return;
-            }
-            page += PAGE;
-        }
-    }
 }
 
 /// Whether a page is in memory.
@@ -344,8 +307,7 @@ fn is_covered(areas: &[Area], start: u64, end: u64) -> bool {
     at >= end
 }
 
-/// Changes the rights of all areas between two page-aligned addresses; ENOMEM if there is a hole, EACCES if a file may only be
-/// read (`mprotect(2)`).
+/// Changes the rights of all areas between two page-aligned addresses; ENOMEM if there is a hole (`mprotect(2)`).
 pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     let end = start.checked_add(length).filter(|&end| end <= USER_END).ok_or(Errno::ENOMEM)?;
     let mut areas = AREAS.borrow();
@@ -354,10 +316,6 @@ pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     }
     make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
-    let read_only = |area: &Area| matches!(area.backing, Backing::File(FilePages { read_only: true, .. }));
-    if rights.contains(Rights::WRITE) && areas[range.clone()].iter().any(read_only) {
-        return Err(Errno::EACCES);
-    }
     for area in &mut areas[range.clone()] {
         area.rights = rights;
     }
@@ -375,96 +333,4 @@ pub fn discard(start: u64, length: u64) -> Result<()> {
     }
     drop_pages(start, end);
     Ok(())
-}
-
-/// The files that areas show.
-pub fn files(mut look: impl FnMut(u32)) {
-    for area in AREAS.borrow().iter() {
-        if let Backing::File(pages) = area.backing {
-            look(pages.file);
-        }
-    }
-}
-
-/// Takes the pages of a file from `end` on, a multiple of a page, out of all areas, copies of them too: the file has become shorter.
-pub fn cut(file: u32, end: u64) {
-    for area in AREAS.borrow().iter() {
-        if let Backing::File(pages) = area.backing
-            && pages.file == file
-        {
-            let start = area.start.saturating_add(end.saturating_sub(pages.offset));
-            if start < area.end {
-                drop_pages(start, area.end);
-            }
-        }
-    }
-}
-
-/// Flags of a page. A frame of the image, or of a file that is not shared, is never writable: the first write copies it. Without
-/// rights a page is absent, but keeps its frame and so what it holds.
-fn page_flags(rights: Rights, whose: Flags) -> Flags {
-    let mut flags = if rights.is_empty() { Flags::empty() } else { isolation::page_flags() };
-    let whose = whose & (OWNED | SHARED);
-    if !whose.is_empty() {
-        flags |= whose;
-        if rights.contains(Rights::WRITE) {
-            flags |= Flags::WRITABLE;
-        }
-    }
-    if !rights.contains(Rights::EXECUTE) {
-        flags |= Flags::NO_EXECUTE;
-    }
-    flags
-}
-
-/// Brings in the page that an access of this kind (READ, WRITE or EXECUTE) faulted on.
-pub fn fault(address: u64, access: Rights) -> core::result::Result<(), Fault> {
-    let areas = AREAS.borrow();
-    let area =
-        *areas.get(position(&areas, address)).filter(|area| area.start <= address).ok_or(Fault::Unmapped)?;
-    // As on x86 under Linux, a page that may be written or executed may be read.
-    let readable = if area.rights.is_empty() { Rights::empty() } else { Rights::READ };
-    if !(area.rights | readable).contains(access) {
-        return Err(Fault::Forbidden);
-    }
-    drop(areas); // who finds a file's page may need memory
-    let page = address & !(PAGE - 1);
-    let offset = page - area.start;
-    let present = paging::get(page);
-    if let Some(entry) = present
-        && (entry.flags().intersects(OWNED | SHARED) || access != Rights::WRITE)
-    {
-        // Only the rights were stale.
-        return paging::set(page, Entry::new(entry.frame(), page_flags(area.rights, entry.flags())))
-            .ok_or(Fault::OutOfMemory);
-    }
-    let mut whose = Flags::empty();
-    let (source, bytes) = match area.backing.skip(offset) {
-        Backing::Image { start, bytes } => (start, bytes.min(PAGE)),
-        Backing::Zeroes => (0, 0),
-        Backing::File(pages) => {
-            let finder = page_finders().first().ok_or(Fault::BeyondEnd)?;
-            let frame = (finder.item)(pages.file, pages.offset / PAGE)?;
-            if pages.shared {
-                whose = SHARED;
-            }
-            (frame, PAGE)
-        }
-    };
-    let in_place = access != Rights::WRITE || whose == SHARED;
-    if bytes == PAGE && in_place && source.is_multiple_of(PAGE) {
-        return paging::set(page, Entry::new(source, page_flags(area.rights, whose)))
-            .ok_or(Fault::OutOfMemory);
-    }
-    let frame = frames::allocate_for_program().ok_or(Fault::OutOfMemory)?;
-    let target = phys_to_virt(frame) as *mut u8;
-    // SAFETY: a frame of our own, and bytes of the image or of a file's frame, which the direct mapping covers.
-    unsafe {
-        core::ptr::copy_nonoverlapping(phys_to_virt(source) as *const u8, target, bytes as usize);
-        core::ptr::write_bytes(target.add(bytes as usize), 0, (PAGE - bytes) as usize);
-    }
-    paging::set(page, Entry::new(frame, page_flags(area.rights, OWNED))).ok_or_else(|| {
-        frames::free(frame);
-        Fault::OutOfMemory
-    })
 }

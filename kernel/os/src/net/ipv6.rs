@@ -174,7 +174,9 @@ pub fn set_network(address: Ipv6Addr, prefix: u8, until: u64) {
         Some(index) if until == 0 => drop(networks.remove(index)),
         Some(index) if networks[index].2 != NEVER => networks[index].2 = until,
         Some(_) => {}
-        None if until != 0 && networks.len() < MOST => drop(list::push(networks, (address, prefix, until))),
+        None if until != 0 && networks.len() < MOST => {
+            let _ = list::push(networks, (address, prefix, until));
+        }
         None => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What all protocols share: hooks by which packets find their way, timers, and idling.
+//! What all protocols share: hooks by which packets find their way, and timers.
 //!
 //! Work is done where it arises: frames are processed in the interrupt that brings them, and what a call sends is on its way when the call
 //! returns. Interrupts come while the program runs or while nobody does, so no part of the kernel is in the middle of anything.
@@ -7,7 +7,7 @@ use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
-use crate::sched::thread;
+use crate::sched::thread::Idle;
 use crate::sched::timer::{self, Expire};
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
@@ -71,13 +71,10 @@ crate::hook!(fn cards() -> "hardware-address": fn() -> Option<[u8; 6]>);
 crate::hook!(fn counters() -> "network-count": fn(Count, u64));
 // Has this machine be in a group, or no longer.
 crate::hook!(fn groups() -> "group": fn(&IpAddr, bool) -> Result<()>);
-// Halts for at most so many nanoseconds.
-crate::hook!(fn sleepers() -> "sleep": fn(u64));
 
 crate::register!("init": fn(&StartInfo) = { 80 => start });
 crate::register!("after-interrupt": fn() = { 10 => run });
-crate::register!("sleep": fn(u64) = { 5 => sleep });
-crate::register!("idle": fn() -> bool = { 20 => idle });
+crate::register!("idle": fn() -> Idle = { 20 => idle });
 
 /// Numbers of the interfaces, for programs: the loopback, and the network card.
 pub const LOOPBACK: u32 = 1;
@@ -145,8 +142,6 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// When the timers will call; [`NEVER`]: they will not.
 static ALARM: AtomicU64 = AtomicU64::new(NEVER);
 static BELL: KernelCell<Option<Rc<Bell>>> = KernelCell::new(None);
-/// Whether the timers slept, so that this component need not.
-static SLEPT: AtomicBool = AtomicBool::new(false);
 
 /// A link is there.
 pub fn linked(mtu: usize) {
@@ -465,30 +460,7 @@ impl Expire for Bell {
     }
 }
 
-/// Passes the timers' sleep on, and remembers that there was one.
-fn sleep(nanoseconds: u64) {
-    SLEPT.store(true, Ordering::Relaxed);
-    // The next one after this.
-    match sleepers().get(1) {
-        Some(sleeper) => (sleeper.item)(nanoseconds),
-        // Nothing would end a halt in time: let interrupts in and look again.
-        None => {
-            x86_64::instructions::interrupts::enable();
-            core::hint::spin_loop();
-            x86_64::instructions::interrupts::disable();
-        }
-    }
-}
-
-/// Halts until something arrives, unless the timers have slept or woken somebody already.
-fn idle() -> bool {
-    if SLEPT.swap(false, Ordering::Relaxed) || thread::is_contended() {
-        return true;
-    }
-    if !LINKED.load(Ordering::Relaxed) {
-        return false;
-    }
-    x86_64::instructions::interrupts::enable_and_hlt();
-    x86_64::instructions::interrupts::disable();
-    true
+/// Something may arrive at any time.
+fn idle() -> Idle {
+    if LINKED.load(Ordering::Relaxed) { Idle::Interrupt } else { Idle::Never }
 }

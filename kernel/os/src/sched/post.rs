@@ -1,7 +1,10 @@
-//! Signals that the kernel itself sends: broken pipes, timers, exceptions. Without signals chosen they go nowhere.
+//! Signals that the kernel itself sends: broken pipes, timers, exceptions, the keyboard. Without signals chosen they go nowhere, but for
+//! those that somebody outside sends to end the program.
 
 use super::thread::{self, Thread};
+use crate::boot::poweroff::power_off;
 use alloc::rc::Rc;
+use linux_raw_sys::general::{SI_KERNEL, SI_USER, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// A signal and what its `siginfo_t` tells (`sigaction(2)`).
 #[derive(Clone, Copy)]
@@ -25,11 +28,15 @@ pub fn send(thread: Option<&Rc<Thread>>, signal: &Signal) {
 
 /// Sends a signal to the thread whose system call gave rise to it (SIGPIPE).
 pub fn send_to_current(number: u32) {
-    let signal = Signal { number, code: linux_raw_sys::general::SI_USER as i32, detail: [1, 0, 0] };
+    let signal = Signal { number, code: SI_USER as i32, detail: [1, 0, 0] };
     send(Some(&thread::current()), &signal);
 }
 
-/// Sends a signal to the process from outside (the power button, the console).
+/// Sends a signal to the process from outside (the console, the runner).
 pub fn send_to_process(number: u32) {
-    send(None, &Signal { number, code: linux_raw_sys::general::SI_KERNEL as i32, detail: [0; 3] });
+    if takers().is_empty() && matches!(number, SIGHUP | SIGINT | SIGQUIT | SIGTERM) {
+        // Nothing can stand in the way of what such a signal does.
+        power_off(128 + number as u8);
+    }
+    send(None, &Signal { number, code: SI_KERNEL as i32, detail: [0; 3] });
 }

@@ -5,6 +5,7 @@ mod deliver;
 use super::post::Signal;
 use super::thread::{self, PROCESS_SIGNALS, Thread};
 use super::trap::raise_attention;
+use crate::abi::process::credentials;
 use crate::abi::syscall::{Args, Handler};
 use crate::boot::poweroff::power_off;
 use crate::cell::KernelCell;
@@ -32,6 +33,9 @@ crate::register!("syscall": Handler = {
 crate::register!("signal": fn(Option<&Rc<Thread>>, &Signal) = { 10 => take_in });
 crate::register!("broken-pipe": fn() = { 10 => broken_pipe });
 crate::register!("thread-exit": fn(&Thread) = { 20 => exited });
+
+// Told of a signal that is pending now.
+crate::hook!(fn watchers() -> "signal-pending": fn(u32));
 
 const SIGNALS: usize = 64;
 /// The kernel's `struct sigaction` on x86-64: handler, flags, restorer, mask.
@@ -262,6 +266,9 @@ fn send(target: Option<&Rc<Thread>>, signal: &Signal) -> Result<()> {
     if let Some(taker) = taker {
         notify(&taker, number);
     }
+    for watcher in watchers() {
+        (watcher.item)(number);
+    }
     Ok(())
 }
 
@@ -310,8 +317,9 @@ fn own(number: u64, code: i32) -> Result<Option<Signal>> {
         return Ok(None); // asks whether there is somebody
     }
     index(number)?;
-    // The sender: process 1, user 0.
-    Ok(Some(Signal { number: number as u32, code, detail: [1, 0, 0] }))
+    // The sender: process 1, and its user.
+    let sender = 1 | u64::from(credentials().users[0]) << 32;
+    Ok(Some(Signal { number: number as u32, code, detail: [sender, 0, 0] }))
 }
 
 fn send_own(target: Option<&Rc<Thread>>, number: u64, code: i32) -> Result<u64> {

@@ -1,71 +1,38 @@
 //! Threads: who runs, who is ready, who waits. When a thread's turn ends against its will is up to [`policy`].
 
-use super::trap::raise_attention;
-use super::trap::{Frame, KERNEL_STACK_TOP, leave, leave_by};
+mod idle;
+mod mask;
+mod stack;
+mod usage;
+
+pub use idle::Idle;
+pub use mask::{PROCESS_SIGNALS, with_mask};
+pub use usage::{all_cycles, cycles_of, own_cycles};
+
+use idle::next_ready;
+use stack::{KernelStack, stack_mappers};
+use usage::charge;
+
+use super::trap::{Frame, KERNEL_STACK_TOP, leave, leave_by, raise_attention};
 use super::{fpu, policy};
+use crate::abi::process;
 use crate::boot::poweroff::power_off;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::hardening::isolation;
-use crate::memory::frames;
-use crate::memory::paging::{PAGE, phys_to_virt};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::arch::x86_64::_rdtsc;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, GsBase};
 
-/// Pages of a kernel stack.
-const STACK_PAGES: usize = 4;
-
 // Called when a thread ends, with the thread.
 crate::hook!(fn exits() -> "thread-exit": fn(&Thread));
-// Called when no thread can run: waits for something to happen. False: nothing ever will, as far as this component knows.
-crate::hook!(fn idles() -> "idle": fn() -> bool);
 // Called when a thread gives way, so that what waits for time is not starved by threads that are always ready.
 crate::hook!(fn yields() -> "yield": fn());
 // Called when another thread's turn begins.
 crate::hook!(fn turns() -> "turn": fn());
-
-// Makes a kernel stack visible at other addresses than the frames' own: its first frame and how many.
-crate::hook!(fn stack_mappers() -> "stack-map": fn(u64, usize) -> Option<u64>);
-// Undoes that: the address, and how many pages.
-crate::hook!(fn stack_unmappers() -> "stack-unmap": fn(u64, usize));
-
-/// Where a thread runs in the kernel.
-#[derive(Clone, Copy)]
-struct KernelStack {
-    frame: u64,
-    address: u64,
-}
-
-impl KernelStack {
-    fn new() -> Option<Self> {
-        let frame = frames::allocate_run(STACK_PAGES)?;
-        let address = match stack_mappers().first() {
-            None => Some(phys_to_virt(frame)),
-            Some(mapper) => (mapper.item)(frame, STACK_PAGES),
-        };
-        if address.is_none() {
-            frames::free_run(frame, STACK_PAGES);
-        }
-        Some(Self { frame, address: address? })
-    }
-
-    fn top(self) -> u64 {
-        self.address + STACK_PAGES as u64 * PAGE
-    }
-
-    fn free(self) {
-        for unmapper in stack_unmappers() {
-            (unmapper.item)(self.address, STACK_PAGES);
-        }
-        frames::free_run(self.frame, STACK_PAGES);
-    }
-}
 
 /// How a thread waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,15 +79,6 @@ pub struct Thread {
     pub signal_stack: Cell<(u64, u64, u32)>,
 }
 
-/// Signals sent to the process, not delivered yet.
-pub static PROCESS_SIGNALS: AtomicU64 = AtomicU64::new(0);
-/// The cycle counter when the running thread's turn began, or when it was last looked at.
-static TURN_BEGAN: AtomicU64 = AtomicU64::new(0);
-/// Nobody runs: the processor waits on the stack of the last who did.
-static IDLE: AtomicBool = AtomicBool::new(false);
-/// Cycles of threads that have ended.
-static PAST_CYCLES: AtomicU64 = AtomicU64::new(0);
-
 struct Scheduler {
     current: Option<Rc<Thread>>,
     ready: VecDeque<Rc<Thread>>,
@@ -159,7 +117,7 @@ pub fn start_first(start: Start) -> ! {
     let stack = if stack_mappers().is_empty() { None } else { KernelStack::new() };
     let top = stack.map_or_else(crate::boot::pvh::boot_stack_top, KernelStack::top);
     let state = fpu::State::current().expect("memory for the first thread");
-    add(stack, top, 0, 0, state);
+    add(stack, top, 0, 0, state).name.set(process::thread_name());
     let first = SCHEDULER.borrow().ready.pop_front();
     make_current(first.expect("the thread just added"));
     leave_by(&frame)
@@ -306,35 +264,6 @@ pub fn any(mut act: impl FnMut(&Rc<Thread>) -> bool) -> bool {
     }
 }
 
-/// Credits the running thread with the cycles since its turn began.
-fn charge(thread: &Thread) {
-    // SAFETY: every x86-64 processor has the counter.
-    let now = unsafe { _rdtsc() };
-    let since = TURN_BEGAN.swap(now, Ordering::Relaxed);
-    if !IDLE.load(Ordering::Relaxed) {
-        thread.cycles.set(thread.cycles.get() + now.saturating_sub(since));
-    }
-}
-
-/// Cycles that the current thread has run.
-pub fn own_cycles() -> u64 {
-    cycles_of(&current())
-}
-
-/// Cycles that a thread has run.
-pub fn cycles_of(thread: &Thread) -> u64 {
-    charge(&current());
-    thread.cycles.get()
-}
-
-/// Cycles that all threads have run.
-pub fn all_cycles() -> u64 {
-    charge(&current());
-    let scheduler = SCHEDULER.borrow();
-    let living: u64 = scheduler.all.iter().map(|thread| thread.cycles.get()).sum();
-    living + PAST_CYCLES.load(Ordering::Relaxed)
-}
-
 pub fn set_fs_base(base: u64) {
     FsBase::write(VirtAddr::new_truncate(base));
 }
@@ -388,30 +317,6 @@ fn switch_to(next: Rc<Thread>) {
     after_switch();
 }
 
-fn next_ready() -> Rc<Thread> {
-    let take = || SCHEDULER.borrow().ready.pop_front();
-    if let Some(next) = take() {
-        return next;
-    }
-    charge(&current());
-    IDLE.store(true, Ordering::Relaxed);
-    loop {
-        let mut hope = false;
-        for idle in idles() {
-            hope |= (idle.item)();
-        }
-        if let Some(next) = take() {
-            charge(&next);
-            IDLE.store(false, Ordering::Relaxed);
-            return next;
-        }
-        if !hope {
-            crate::println!("bespoke: every thread waits for ever");
-            power_off(crate::boot::fault::KERNEL_FAILED);
-        }
-    }
-}
-
 /// Waits until somebody calls [`wake`] for the current thread.
 pub fn wait() {
     current().waiting.set(Waiting::Firmly);
@@ -428,42 +333,6 @@ pub fn wait_interruptibly() -> Result<()> {
     switch_to(next_ready());
     // Another thread may have taken the signal meanwhile.
     if this.interrupted.replace(false) && this.has_signal() { Err(Errno::EINTR) } else { Ok(()) }
-}
-
-/// Runs a call that waits with another signal mask. When a signal ends it, that mask stays until the signal is delivered.
-pub fn with_mask(mask: u64, call: impl FnOnce() -> Result<u64>) -> Result<u64> {
-    let this = current();
-    let before = this.blocked_signals.get();
-    this.set_mask(mask);
-    let result = call();
-    if matches!(result, Err(Errno::EINTR)) {
-        this.saved_mask.set(Some(before));
-        raise_attention();
-    } else {
-        this.set_mask(before);
-    }
-    result
-}
-
-impl Thread {
-    /// Whether a signal waits to be delivered.
-    pub fn has_signal(&self) -> bool {
-        self.signals() & !self.blocked_signals.get() != 0
-    }
-
-    /// Signals that this thread may take, blocked or not.
-    pub fn signals(&self) -> u64 {
-        self.pending_signals.get() | PROCESS_SIGNALS.load(Ordering::Relaxed)
-    }
-
-    /// Blocks these signals and no others, but for those that cannot be.
-    pub fn set_mask(&self, mask: u64) {
-        use linux_raw_sys::general::{SIGKILL, SIGSTOP};
-        self.blocked_signals.set(mask & !(1 << (SIGKILL - 1) | 1 << (SIGSTOP - 1)));
-        if self.has_signal() {
-            raise_attention();
-        }
-    }
 }
 
 fn make_ready(thread: &Rc<Thread>) {
@@ -524,8 +393,7 @@ pub fn exit(status: u8) -> ! {
     if last {
         power_off(status);
     }
-    charge(&this);
-    PAST_CYCLES.fetch_add(this.cycles.get(), Ordering::Relaxed);
+    usage::charge_last(&this);
     let next = next_ready();
     SCHEDULER.borrow().ended = Some(this);
     switch_to(next);

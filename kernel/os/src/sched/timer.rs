@@ -1,6 +1,6 @@
 //! Points in time: threads that wait for one, and actions that are due at one.
 
-use super::thread::{self, Thread};
+use super::thread::{self, Idle, Thread};
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
@@ -26,11 +26,9 @@ struct Alarm {
 /// Alarms, the latest first.
 static ALARMS: KernelCell<Vec<Alarm>> = KernelCell::new(Vec::new());
 
-// Sleeps until an interrupt, at most this many nanoseconds.
-crate::hook!(fn sleepers() -> "sleep": fn(u64));
 // Has an interrupt come no later than a point in time.
 crate::hook!(fn armers() -> "arm": fn(u64));
-crate::register!("idle": fn() -> bool = { 10 => idle });
+crate::register!("idle": fn() -> Idle = { 10 => idle });
 crate::register!("yield": fn() = { 10 => poll });
 crate::register!("turn": fn() = { 10 => arm });
 crate::register!("tick": fn() = { 10 => tick });
@@ -89,17 +87,18 @@ pub fn cancel(what: &Weak<dyn Expire>) {
         .retain(|alarm| !matches!(&alarm.action, Action::Call(other) if Weak::ptr_eq(other, what)));
 }
 
-/// Does what is due; how long until the next alarm, if any.
-fn expire() -> Option<u64> {
+/// Does what is due.
+fn expire() {
     loop {
         let now = tsc::now();
         let due = {
             let mut alarms = ALARMS.borrow();
-            match alarms.last()?.deadline.checked_sub(now) {
-                Some(left) if left > 0 => return Some(left),
-                _ => alarms.pop()?,
+            match alarms.last() {
+                Some(next) if next.deadline <= now => alarms.pop(),
+                _ => None,
             }
         };
+        let Some(due) = due else { return };
         match due.action {
             Action::Wake(thread) => {
                 thread::wake(&thread);
@@ -115,15 +114,13 @@ fn expire() -> Option<u64> {
     }
 }
 
-fn idle() -> bool {
-    let Some(left) = expire() else { return false };
-    match sleepers().first() {
-        Some(sleeper) => (sleeper.item)(left),
-        None => core::hint::spin_loop(),
-    }
-    // Whoever goes on now may compute for long; sleeping has undone what was armed.
+fn idle() -> Idle {
     tick();
-    true
+    match ALARMS.borrow().is_empty() {
+        true => Idle::Never,
+        false if armers().is_empty() => Idle::Look,
+        false => Idle::Interrupt,
+    }
 }
 
 /// Lets alarms go off although some thread is always ready.

@@ -272,8 +272,6 @@ pub fn leave_by(frame: &Frame) -> ! {
 }
 
 const PAGE_FAULT: u64 = 14;
-/// In place of a page fault's vector, for an access behind the end of a mapped file; the processor does not use it.
-pub const BEYOND_END: u64 = 31;
 
 extern "C" fn trap(frame: &mut Frame) {
     handle(frame);
@@ -313,9 +311,6 @@ fn handle(frame: &mut Frame) {
                         );
                         poweroff::power_off(128 + linux_raw_sys::general::SIGKILL as u8);
                     }
-                    if error == Fault::BeyondEnd {
-                        frame.vector = BEYOND_END;
-                    }
                 }
             }
         }
@@ -340,7 +335,7 @@ pub fn signal_of(vector: u64) -> u32 {
         0 | 16 | 19 => SIGFPE,
         1 | 3 => SIGTRAP,
         6 => SIGILL,
-        17 | BEYOND_END => SIGBUS,
+        17 => SIGBUS,
         _ => SIGSEGV,
     }
 }

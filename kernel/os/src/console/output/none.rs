@@ -6,4 +6,10 @@ crate::member! {
     fn read() -> Option<u8> {
         None
     }
+
+    fn listen(_on: bool) -> Option<u32> {
+        None
+    }
+
+    fn hurry() {}
 }

@@ -1,6 +1,7 @@
 //! Names for open descriptors (`fd(4)`) and the console.
 
 use super::Device;
+use crate::abi::process;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, File, Stat};
 use crate::fs::node::{DirectoryEntry, Node};
@@ -46,7 +47,13 @@ struct Descriptors;
 
 impl Node for Descriptors {
     fn stat(&self) -> Stat {
-        Stat { mode: S_IFDIR | 0o500, inode: 0x5fd, links: 2, ..Stat::default() }
+        Stat {
+            mode: S_IFDIR | 0o500,
+            inode: 0x5fd,
+            links: 2,
+            user: process::credentials().users[0],
+            ..Stat::default()
+        }
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Rc<dyn Node>> {

@@ -11,6 +11,7 @@ use crate::memory::space::{self, Rights};
 use crate::sched::thread;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{S_IFDIR, S_IFLNK};
 
@@ -46,15 +47,14 @@ fn command_line(text: &mut Vec<u8>) {
     });
 }
 
-/// The program's file name, at most 15 bytes.
-fn short_name() -> &'static [u8] {
-    let path = process::program();
-    let name = &path[path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)..];
-    &name[..name.len().min(15)]
+/// What the first thread calls itself (`PR_SET_NAME`); at first the program's file name.
+fn short_name() -> Vec<u8> {
+    let name = thread::find(1).map(|thread| thread.name.get()).unwrap_or_default();
+    name.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
 }
 
 fn name(text: &mut Vec<u8>) {
-    text.extend_from_slice(short_name());
+    text.extend(short_name());
     text.push(b'\n');
 }
 
@@ -91,7 +91,7 @@ fn sizes() -> (u64, u64) {
 fn stat(text: &mut Vec<u8>) {
     let (mapped, resident) = sizes();
     text.extend(b"1 (");
-    text.extend_from_slice(short_name());
+    text.extend(short_name());
     let stack = process::stack();
     // Fields 3 to 52 of proc(5); what nobody keeps is zero.
     let line = format!(
@@ -109,15 +109,27 @@ fn statm(text: &mut Vec<u8>) {
 
 fn status(text: &mut Vec<u8>) {
     let (mapped, resident) = sizes();
+    let (users, groups, more) = {
+        let who = process::credentials();
+        let more: String = who.more_groups.iter().map(|group| format!("{group} ")).collect();
+        (who.users, who.groups, more)
+    };
     text.extend(b"Name:\t");
     name(text);
     let lines = format!(
-        "Umask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n\
-         FDSize:\t64\nGroups:\t\nVmPeak:\t{0:8} kB\nVmSize:\t{0:8} kB\nVmHWM:\t{1:8} kB\nVmRSS:\t{1:8} kB\nThreads:\t{2}\n\
+        "Umask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\nUid:\t{3}\t{4}\t{5}\t{4}\nGid:\t{6}\t{7}\t{8}\t{7}\n\
+         FDSize:\t64\nGroups:\t{9}\nVmPeak:\t{0:8} kB\nVmSize:\t{0:8} kB\nVmHWM:\t{1:8} kB\nVmRSS:\t{1:8} kB\nThreads:\t{2}\n\
          Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
         mapped >> 10,
         resident >> 10,
         thread::count(),
+        users[0],
+        users[1],
+        users[2],
+        groups[0],
+        groups[1],
+        groups[2],
+        more,
     );
     text.extend(lines.into_bytes());
 }
@@ -141,7 +153,13 @@ struct Descriptor(u64);
 
 impl Node for Descriptors {
     fn stat(&self) -> Stat {
-        Stat { mode: S_IFDIR | 0o500, inode: 1 << 50, links: 2, ..Stat::default() }
+        Stat {
+            mode: S_IFDIR | 0o500,
+            inode: 1 << 50,
+            links: 2,
+            user: process::credentials().users[0],
+            ..Stat::default()
+        }
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Rc<dyn Node>> {

@@ -1,5 +1,6 @@
 //! The machine's files in `/proc`.
 
+use crate::abi::process;
 use crate::driver::tsc;
 use crate::fs::file;
 use crate::fs::synthetic::{Names, Text};
@@ -29,6 +30,13 @@ fn add(names: &mut Names) {
         Rc::new(Text(|text| text.extend(b"nodev\trootfs\nnodev\ttmpfs\nnodev\tproc\n"))),
     );
     names.insert(b"sys/kernel/osrelease", Rc::new(Text(|text| text.extend(b"6.1.0-bespoke\n"))));
+    names.insert(
+        b"sys/kernel/hostname",
+        Rc::new(Text(|text| {
+            text.extend_from_slice(process::hostname());
+            text.push(b'\n');
+        })),
+    );
     names.insert(b"sys/kernel/ostype", Rc::new(Text(|text| text.extend(b"Linux\n"))));
     names.insert(b"sys/kernel/pid_max", Rc::new(Text(|text| text.extend(b"32768\n"))));
     names.insert(b"sys/vm/overcommit_memory", Rc::new(Text(|text| text.extend(b"0\n"))));

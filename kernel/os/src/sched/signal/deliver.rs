@@ -5,11 +5,12 @@ use crate::abi::syscall::Args;
 use crate::boot::poweroff::power_off;
 use crate::errno::{Errno, Result};
 use crate::memory::paging::USER_END;
-use crate::memory::{space, user};
+use crate::memory::space::{self, Fault, Rights};
+use crate::memory::user;
 use crate::sched::fpu;
 use crate::sched::post::Signal;
 use crate::sched::thread::{self, Thread};
-use crate::sched::trap::{BEYOND_END, Frame, SYSCALL};
+use crate::sched::trap::{Frame, SYSCALL};
 use core::arch::asm;
 use linux_raw_sys::general::*;
 
@@ -118,12 +119,14 @@ fn fault(frame: &mut Frame, address: u64) -> bool {
         1 => (SIGTRAP, TRAP_TRACE as i32, frame.rip),
         3 => (SIGTRAP, SI_KERNEL as i32, 0),
         6 => (SIGILL, ILL_ILLOPN as i32, frame.rip),
+        14 if space::fault(address, Rights::READ) == Err(Fault::Beyond) => {
+            (SIGBUS, BUS_ADRERR as i32, address)
+        }
         14 if space::is_mapped(address) => (SIGSEGV, SEGV_ACCERR as i32, address),
         // Addresses of the kernel's half look like any that is not mapped.
         14 => (SIGSEGV, SEGV_MAPERR as i32, address),
         16 => (SIGFPE, float_code(x87_status()), frame.rip),
         17 => (SIGBUS, BUS_ADRALN as i32, 0),
-        BEYOND_END => (SIGBUS, BUS_ADRERR as i32, address),
         19 => (SIGFPE, float_code(sse_status()), frame.rip),
         _ => (SIGSEGV, SI_KERNEL as i32, 0),
     };

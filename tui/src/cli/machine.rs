@@ -1,0 +1,170 @@
+//! The machine of `bespoke run`: keys and signals on their way to the program.
+
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::{ChildStdin, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bespoke_kernel::run::{self as machine, Console, Options, RunError, Stopper, Terminal};
+use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook::iterator::Signals;
+
+use super::{Done, Stop};
+use crate::presets::Failure;
+
+/// The start of a stream to the guest, behind a byte that may get lost.
+const START: [u8; 2] = [0, 0x02];
+/// The end of what is typed, and what has the next byte mean itself, in a stream to the guest.
+const CTRL_D: u8 = 0x04;
+const CTRL_V: u8 = 0x16;
+/// The key that leaves the machine (Ctrl-]).
+const LEAVE: u8 = 0x1d;
+/// What a program ended by SIGKILL leaves.
+const KILLED: u8 = 128 + 9;
+
+/// The terminal in raw mode, for as long as this value lives.
+struct Raw;
+
+impl Raw {
+    fn enter() -> std::io::Result<Self> {
+        enable_raw_mode()?;
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let _ = disable_raw_mode();
+            before(info);
+        }));
+        Ok(Raw)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = disable_raw_mode();
+    }
+}
+
+/// Ends the program in order if it can be asked to, and the machine at once otherwise, or when asked again.
+#[derive(Clone)]
+struct End {
+    stopper: Stopper,
+    grace: Duration,
+    /// Somebody asked.
+    asked: Arc<AtomicBool>,
+    /// The program did not end in time, or somebody would not wait.
+    forced: Arc<AtomicBool>,
+}
+
+impl End {
+    fn ask(&self, signal: i32) {
+        let again = self.asked.swap(true, Ordering::SeqCst);
+        if again || !self.stopper.ask(signal as u8) {
+            return self.force();
+        }
+        let end = self.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(end.grace);
+            end.force();
+        });
+    }
+
+    fn force(&self) {
+        self.forced.store(true, Ordering::SeqCst);
+        self.stopper.stop();
+    }
+}
+
+/// Boots an image with this process' terminal, or whatever else its streams are, and its signals; the exit status is the program's own.
+pub fn boot(image: &Path, options: Options, grace: Duration) -> Done {
+    let typed = std::io::stdin().is_terminal();
+    let shown = std::io::stdout().is_terminal();
+    let terminal = match (typed, shown) {
+        (true, true) => {
+            // A terminal that does not say how large it is.
+            let (columns, rows) = crossterm::terminal::size().unwrap_or((0, 0));
+            Terminal::Size { rows, columns }
+        }
+        // Its own line editing and echo stay on.
+        (true, false) => Terminal::Quiet,
+        (false, _) => Terminal::Stream,
+    };
+    let options = Options { console: Console::Fed, terminal, control: true, ..options };
+    // Before the machine is there, so that no signal comes in between.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGWINCH]);
+    let mut signals = signals.map_err(|error| Stop::no(format!("cannot watch for signals: {error}")))?;
+    let mut running = machine::start(image, &options).map_err(|error| Failure::from_kernel(&error))?;
+    let end = End { stopper: running.stopper(), grace, asked: Arc::default(), forced: Arc::default() };
+    let raw = match terminal {
+        Terminal::Size { .. } => Some(Raw::enter()),
+        _ => None,
+    };
+    let raw = raw.transpose().map_err(|error| Stop::no(format!("cannot read single keys: {error}")))?;
+    if let Some(input) = running.take_input() {
+        let end = end.clone();
+        std::thread::spawn(move || feed(input, terminal, &end));
+    }
+    let ending = end.clone();
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            match signal {
+                SIGWINCH => {
+                    if let (Terminal::Size { .. }, Ok((columns, rows))) =
+                        (terminal, crossterm::terminal::size())
+                    {
+                        ending.stopper.resize(rows, columns);
+                    }
+                }
+                signal => ending.ask(signal),
+            }
+        }
+    });
+    let result = running.wait();
+    drop(raw);
+    match result {
+        Err(RunError::Stopped) if end.forced.load(Ordering::SeqCst) => {
+            let _ = writeln!(std::io::stderr(), "bespoke: the machine was stopped before the program ended");
+            Ok(ExitCode::from(KILLED))
+        }
+        Err(error) => Err(Failure::from_kernel(&error).into()),
+        Ok(outcome) => Ok(ExitCode::from(outcome.status as u8)),
+    }
+}
+
+/// Passes this process' standard input on, until either side ends.
+fn feed(mut to: ChildStdin, terminal: Terminal, end: &End) {
+    let mut input = std::io::stdin().lock();
+    let mut chunk = [0; 4096];
+    let mut bytes = Vec::new();
+    if terminal == Terminal::Stream && to.write_all(&START).is_err() {
+        return;
+    }
+    loop {
+        let count = match input.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // QEMU has its output not block, and what the terminal is for the one it is for the other.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(&std::io::stdin(), PollFlags::IN)], None);
+                continue;
+            }
+            Err(_) => break,
+        };
+        bytes.clear();
+        for &byte in &chunk[..count] {
+            match (terminal, byte) {
+                (Terminal::Stream, CTRL_D | CTRL_V) => bytes.extend([CTRL_V, byte]),
+                (Terminal::Size { .. }, LEAVE) => end.ask(SIGTERM),
+                _ => bytes.push(byte),
+            }
+        }
+        if to.write_all(&bytes).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
+    let _ = to.write_all(&[CTRL_D]).and_then(|()| to.flush());
+    // QEMU takes no notice of a pipe's end; the guest has been told.
+}
