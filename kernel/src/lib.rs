@@ -2,7 +2,8 @@
 //!
 //! [`Os::embedded`] is the library OS, compiled once into one relocatable object. A [`Plan`] marks what a
 //! configuration keeps of it, lays it out and binds it; [`Plan::write`] makes the file, [`Sizer`] only measures.
-//! [`Payload`] is the program with its files, [`program`] looks at programs, [`scan`] reads what they may ask for, [`trace`] and [`learn`] see what they do ask for, [`fit`] finds the parts for it, [`run`] boots images, and [`truth`]
+//! [`Payload`] is the program with its files, [`program`] looks at programs, [`scan`] reads what they may ask for, [`trace`] and [`learn`]
+//! see what they do ask for, [`fit`] finds the parts for it, [`run`] boots images, [`disk`] makes disks, and [`truth`]
 //! holds declared requirements against the code.
 //!
 //! ```
@@ -17,6 +18,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod disk;
 mod embedded;
 pub mod fit;
 mod image;

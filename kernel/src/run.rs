@@ -21,6 +21,7 @@
 mod accel;
 mod control;
 mod network;
+mod storage;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -37,6 +38,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 pub use accel::Verdict;
 use control::Control;
 pub use network::{Network, Publish};
+pub use storage::{Drive, Share};
 
 /// The QEMU binary that is looked for in `PATH`.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -122,6 +124,10 @@ pub struct Options {
     pub connected: Network,
     /// The guest's address on QEMU's network, when it is not the 10.0.2.15 that QEMU gives out.
     pub guest_address: Option<Ipv4Addr>,
+    /// Disks, in the order in which the guest finds them.
+    pub drives: Vec<Drive>,
+    /// Folders of the host.
+    pub shares: Vec<Share>,
     /// Arguments that replace the program's.
     pub args: Vec<String>,
     /// The machine.
@@ -150,6 +156,8 @@ impl Default for Options {
             network: false,
             connected: Network::default(),
             guest_address: None,
+            drives: Vec::new(),
+            shares: Vec::new(),
             args: Vec::new(),
             machine: Machine::default(),
             accel: Accel::default(),
@@ -226,6 +234,31 @@ pub enum RunError {
         "ports are published by user networking only; on {0} the machine has an address of its own: leave -p out, or --net"
     )]
     PublishOn(String),
+    /// Not a disk.
+    #[error("`{0}` names no disk; write FILE, or FILE:ro for one that may only be read")]
+    Drive(String),
+    /// A disk that cannot be opened.
+    #[error("the disk {} cannot be opened: {error}; make one with: bespoke disk {}", path.display(), path.display())]
+    NoDrive {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Not a share.
+    #[error(
+        "`{0}` shares no folder; write HOSTDIR, HOSTDIR:GUESTDIR, and :ro behind it for one that may only be read"
+    )]
+    Share(String),
+    /// A place that QEMU has no name for.
+    #[error("`{0}` cannot be the place of a share; name a folder in at most 31 characters without blanks")]
+    ShareName(String),
+    /// No folder.
+    #[error("{} is not a folder; share one that exists", .0.display())]
+    NoShare(PathBuf),
+    /// Too many devices.
+    #[error("a microvm has room for 8 devices; take --machine q35 for more")]
+    NoRoom,
     /// A system call of the runner failed.
     #[error("{what}: {error}")]
     Io {
@@ -253,6 +286,8 @@ pub fn run(image: &Path, options: &Options) -> Result<Outcome, RunError> {
 pub fn start(image: &Path, options: &Options) -> Result<Running, RunError> {
     network::check(options)?;
     std::fs::File::open(image).map_err(|error| RunError::Image { path: image.to_owned(), error })?;
+    let network = options.network || !options.ports.is_empty();
+    storage::check(&options.drives, &options.shares, options.machine, usize::from(network))?;
     let accel = match options.accel {
         Accel::Auto => accel::choose(options.qemu.as_deref()),
         other => other,
@@ -533,6 +568,9 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
     add(&["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"]);
     add(&["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=2")]);
     add(&["-device", &format!("isa-debugcon,iobase={STATUS_PORT:#x},chardev=status")]);
+    // Before the network card, which takes any place that is free.
+    args.extend(storage::arguments(&options.drives, &options.shares, options.machine));
+    let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
     if let Some(net) = network::backend(options) {
         add(&["-netdev", &net, "-device"]);
         add(match options.machine {

@@ -2,6 +2,7 @@
 pub mod acpi_poweroff;
 pub mod apic;
 pub mod apic_timer;
+pub mod block;
 pub mod control;
 pub mod ioapic;
 pub mod isa_debug_exit;
@@ -9,6 +10,8 @@ pub mod pci;
 pub mod rtc;
 pub mod tsc;
 pub mod virtio;
+pub mod virtio_blk;
 pub mod virtio_mmio;
 pub mod virtio_net;
 pub mod virtio_pci;
+pub mod virtio_requests;

@@ -1,5 +1,6 @@
 //! Files.
 pub mod dev;
+pub mod disk;
 pub mod epoll;
 pub mod eventfd;
 pub mod fifo;
@@ -12,6 +13,7 @@ pub mod permissions;
 pub mod pipe;
 pub mod proc;
 pub mod root;
+pub mod share;
 pub mod stdio;
 pub mod synthetic;
 pub mod tmpfs;

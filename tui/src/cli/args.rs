@@ -39,6 +39,12 @@ pub struct Open {
     /// Forward a port of this machine to one of the program, when it is booted inside
     #[arg(short = 'p', long = "port", value_name = "HOST:GUEST")]
     pub ports: Vec<String>,
+    /// Attach a disk when the program is booted inside
+    #[arg(long = "disk", value_name = "FILE[:ro]")]
+    pub disks: Vec<String>,
+    /// Share a folder of this machine when the program is booted inside
+    #[arg(long = "share", value_name = "HOSTDIR[:GUESTDIR][:ro]")]
+    pub shares: Vec<String>,
 }
 
 /// The commands.
@@ -54,6 +60,8 @@ pub enum Command {
     Build(Build),
     /// Boot a config or an image; the exit status is the program's own
     Run(Run),
+    /// Make a disk for `run --disk`: a file with an empty ext4 file system
+    Disk(Disk),
     /// Check every rule and every path
     Check(Check),
     /// Exact bytes: total, per part, and per toggle
@@ -209,6 +217,12 @@ pub struct Run {
     /// What the network card is connected to: user (QEMU's own network), none, tap:INTERFACE, or socket:PATH (passt, a switch)
     #[arg(long, value_name = "NETWORK", default_value = "user")]
     pub net: String,
+    /// Attach a disk, or more in the order of fs.disk.at; `:ro` behind it: to be read only
+    #[arg(long = "disk", value_name = "FILE[:ro]")]
+    pub disks: Vec<String>,
+    /// Share a folder of this machine, at /share unless said otherwise
+    #[arg(long = "share", value_name = "HOSTDIR[:GUESTDIR][:ro]")]
+    pub shares: Vec<String>,
     /// The machine: microvm is the quickest to start, q35 a PC with PCI Express
     #[arg(long, value_name = "MACHINE", value_enum, default_value = "microvm", hide_possible_values = true)]
     pub machine: MachineName,
@@ -221,6 +235,22 @@ pub struct Run {
     /// Arguments for the program, instead of the config's
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
+}
+
+/// `bespoke disk`.
+#[derive(Args, Debug)]
+pub struct Disk {
+    /// The file to make; it takes room on this machine as it fills
+    pub file: PathBuf,
+    /// How large the disk is
+    #[arg(long, default_value = "1G")]
+    pub size: String,
+    /// Overwrite the file when it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A machine that QEMU makes.

@@ -3,10 +3,11 @@
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bespoke_kernel::oci::{is_reference, reference_for};
-use bespoke_kernel::run::{self as machine, Accel, Machine, Options, Publish};
+use bespoke_kernel::run::{self as machine, Accel, Machine, Options};
 use serde_json::json;
 
 use super::args::{AccelName, Build, MachineName, Run};
@@ -108,9 +109,11 @@ pub fn run(args: &Run) -> Done {
             }
         };
     }
-    options.ports = ports(&args.ports)?;
     options.connected =
         args.net.parse().map_err(|error: machine::RunError| Stop::Usage(Failure::from_kernel(&error)))?;
+    options.ports = written(&args.ports)?;
+    options.drives = written(&args.disks)?;
+    options.shares = written(&args.shares)?;
     let target = Path::new(&args.target);
     // The image of a config lives until the machine has stopped.
     let scratch;
@@ -136,6 +139,15 @@ pub fn run(args: &Run) -> Done {
         scratch = scratch_folder()?;
         let image = scratch.path().join("image");
         let fits = backend::options(loaded.tree(), &loaded.resolution);
+        let is_on = |id| loaded.tree().find(id).is_some_and(|part| loaded.resolution.is_on(part));
+        for (given, id, what) in
+            [(!args.disks.is_empty(), "fs.disk", "disk"), (!args.shares.is_empty(), "fs.share", "share")]
+        {
+            if given && !is_on(id) {
+                let failure = Failure::new(format!("{id} is off: the program would not see the {what}"));
+                return Err(Stop::No(failure.hint(format!("bespoke set {} {id}=on", args.target))));
+            }
+        }
         options.network = fits.network;
         options.guest_address = fits.guest_address;
         backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &image)?;
@@ -157,12 +169,10 @@ fn is_archive(path: &Path, head: &[u8]) -> bool {
     tar || head.starts_with(b"\x1f\x8b") || path.join("index.json").is_file()
 }
 
-/// Ports to publish, as they are written.
-pub fn ports(written: &[String]) -> Result<Vec<Publish>, Stop> {
-    let parse = |port: &String| {
-        port.parse().map_err(|error: machine::RunError| Stop::Usage(Failure::from_kernel(&error)))
-    };
-    written.iter().map(parse).collect()
+/// Ports to publish, disks and shares, as they are written.
+pub fn written<T: FromStr<Err = machine::RunError>>(words: &[String]) -> Result<Vec<T>, Stop> {
+    let parse = |word: &String| word.parse().map_err(|error| Stop::Usage(Failure::from_kernel(&error)));
+    words.iter().map(parse).collect()
 }
 
 /// The first bytes of a file, as many as hold an image's note.

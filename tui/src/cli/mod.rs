@@ -2,9 +2,10 @@
 
 pub mod args;
 mod build;
-pub use build::{image_path, ports};
+pub use build::{image_path, written};
 pub use new::describe;
 mod decide;
+mod disk;
 mod fit;
 mod image;
 mod machine;
@@ -59,6 +60,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Set(args)) => decide::set(&args),
         Some(Command::Build(args)) => build::build(&args),
         Some(Command::Run(args)) => build::run(&args),
+        Some(Command::Disk(args)) => disk::disk(&args),
         Some(Command::Check(args)) => decide::check(&args),
         Some(Command::Size(args)) => show::size(&args),
         Some(Command::Explain(args)) => show::explain(&args),

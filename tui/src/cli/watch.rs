@@ -88,7 +88,7 @@ pub fn in_guest(os: &'static Os, args: &Fit, chain: &Chain, everything: bool) ->
     backend::build(os, &chain, &resolution, &image)?;
     let mut options = Options {
         args: args.args.clone(),
-        ports: build::ports(&args.ports)?,
+        ports: build::written(&args.ports)?,
         deadline: limit,
         extra: learn::machine(&report),
         ..backend::options(&os.tree, &resolution)

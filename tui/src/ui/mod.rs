@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use bespoke_kernel::run::Publish;
+use bespoke_kernel::run::{Drive, Publish, Share};
 use ratatui::layout::Rect;
 use signal_hook::consts::SIGHUP;
 
@@ -58,7 +58,11 @@ pub const SLICE: Duration = Duration::from_millis(4);
 /// Opens the configurator.
 pub fn open(args: &Open) -> Done {
     let Start { mut chain, name, on_disk } = start::choose(args.config.as_deref())?;
-    let ports = crate::cli::ports(&args.ports)?;
+    let outside = Outside {
+        ports: crate::cli::written(&args.ports)?,
+        drives: crate::cli::written(&args.disks)?,
+        shares: crate::cli::written(&args.shares)?,
+    };
     if !terminal::is_interactive() {
         let failure = Failure::new("the configurator needs a terminal");
         return Err(Stop::Usage(
@@ -108,12 +112,19 @@ pub fn open(args: &Open) -> Done {
         recovery,
         on_disk: on_disk.unwrap_or_default(),
         kept: String::new(),
-        ports,
+        outside,
         machine: None,
         run: 0,
         search: None,
     };
     loop_.run(!args.no_mouse)
+}
+
+/// Ports, disks and folders of this machine that a program is given.
+struct Outside {
+    ports: Vec<Publish>,
+    drives: Vec<Drive>,
+    shares: Vec<Share>,
 }
 
 struct Loop {
@@ -125,8 +136,8 @@ struct Loop {
     on_disk: String,
     /// The text in the recovery file.
     kept: String,
-    /// Ports to publish when the program is booted.
-    ports: Vec<Publish>,
+    /// What a program that is booted has to do with this machine.
+    outside: Outside,
     machine: Option<Machine>,
     /// The number of the run that counts; what is heard of an earlier one is dropped.
     run: u64,
@@ -347,7 +358,9 @@ impl Loop {
             }
             self.run += 1;
             let mut options = backend::options(self.app.doc.tree(), self.app.doc.resolution());
-            options.ports = self.ports.clone();
+            options.ports = self.outside.ports.clone();
+            options.drives = self.outside.drives.clone();
+            options.shares = self.outside.shares.clone();
             (self.run, options)
         });
         let job = Job {

@@ -4,6 +4,7 @@ use super::open::resolve_at;
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
+use crate::fs::node::Usage;
 use crate::memory::paging::PAGE;
 use crate::memory::{frames, user};
 use linux_raw_sys::general::*;
@@ -26,39 +27,49 @@ crate::register!("syscall": Handler = {
 });
 
 /// TMPFS_MAGIC of linux/magic.h: what is here is in memory.
-const TMPFS: i64 = 0x0102_1994;
+const TMPFS: u64 = 0x0102_1994;
+/// `ST_RDONLY` (`statvfs(3)`).
+const MOUNT_READ_ONLY: u64 = 1;
+
+/// Memory, as a file system: what is not on a disk lives there.
+fn memory() -> Usage {
+    let (free, total) = frames::counts();
+    let (blocks, free) = (total as u64, free as u64);
+    Usage { magic: TMPFS, block: PAGE, blocks, free, files: 0, free_files: 0, read_only: false }
+}
 
 /// `struct statfs` of x86-64: type, block size, blocks, free, available, files, free files, identity, name length, fragment size, flags, spare.
-fn write(to: u64) -> Result<u64> {
-    let (free, total) = frames::counts();
-    let facts: [i64; 15] = [
-        TMPFS,
-        PAGE as i64,
-        total as i64,
-        free as i64,
-        free as i64,
-        0,
-        0,
+fn write(to: u64, usage: Option<Usage>) -> Result<u64> {
+    let facts = usage.unwrap_or_else(memory);
+    let flags = if facts.read_only { MOUNT_READ_ONLY } else { 0 };
+    let words = [
+        facts.magic,
+        facts.block,
+        facts.blocks,
+        facts.free,
+        facts.free,
+        facts.files,
+        facts.free_files,
         0,
         255,
-        PAGE as i64,
-        0,
+        facts.block,
+        flags,
         0,
         0,
         0,
         0,
     ];
-    user::write(to, &facts).map(|()| 0)
+    user::write(to, &words).map(|()| 0)
 }
 
 fn statfs(args: &Args) -> Result<u64> {
-    resolve_at(AT_FDCWD as u64, args.0[0], true)?;
-    write(args.0[1])
+    let location = resolve_at(AT_FDCWD as u64, args.0[0], true)?;
+    write(args.0[1], location.node.usage())
 }
 
 fn fstatfs(args: &Args) -> Result<u64> {
-    file::get(args.0[0])?;
-    write(args.0[1])
+    let file = file::get(args.0[0])?;
+    write(args.0[1], file.location.as_ref().and_then(|location| location.node.usage()))
 }
 
 fn attributes_of_path(args: &Args) -> Result<u64> {

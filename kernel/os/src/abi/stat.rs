@@ -22,7 +22,7 @@ const BLOCK: u64 = 4096;
 fn convert(stat: &Stat) -> linux_raw_sys::general::stat {
     // SAFETY: integers, for which zero is a value.
     let mut out: linux_raw_sys::general::stat = unsafe { core::mem::zeroed() };
-    out.st_dev = 1;
+    out.st_dev = 1 + stat.filesystem;
     out.st_ino = stat.inode;
     out.st_nlink = stat.links;
     out.st_mode = stat.mode;
@@ -103,6 +103,6 @@ fn statx(args: &Args) -> Result<u64> {
     }
     out.stx_rdev_major = (stat.device >> 8) as u32;
     out.stx_rdev_minor = (stat.device & 0xff) as u32;
-    out.stx_dev_minor = 1;
+    out.stx_dev_minor = 1 + stat.filesystem as u32;
     user::write(to, &out).map(|()| 0)
 }

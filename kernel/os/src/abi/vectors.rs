@@ -1,7 +1,6 @@
 //! `preadv(2)`, `pwritev(2)`, `preadv2(2)`, `pwritev2(2)`.
 
 use super::read::{check_position, readable, readv};
-use super::sync;
 use super::syscall::{Args, Handler};
 use super::write::{writable, writev};
 use crate::errno::{Errno, Result};
@@ -61,7 +60,7 @@ fn pwritev2(args: &Args) -> Result<u64> {
         pwritev(args)?
     };
     if flags & (RWF_DSYNC | RWF_SYNC) != 0 {
-        sync::all()?;
+        writable(fd)?.sync()?;
     }
     Ok(done)
 }

@@ -125,8 +125,17 @@ fn interrupt() {
     }
 }
 
-/// A descriptor's flag: the device writes the buffer.
+/// A descriptor's flags: another part follows; the device writes the buffer.
+const NEXT: u16 = 1;
 const WRITE: u16 = 2;
+
+/// One buffer of a request: where it is in physical memory, its bytes, and whether the device writes it.
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub physical: u64,
+    pub length: u32,
+    pub writable: bool,
+}
 
 #[repr(C)]
 struct Descriptor {
@@ -142,7 +151,7 @@ struct Used {
     length: u32,
 }
 
-/// A split virtqueue (section 2.7) whose every entry is one buffer, named by its descriptor.
+/// A split virtqueue (section 2.7). A request is named by its first descriptor.
 pub struct Ring {
     size: u16,
     /// Physical address of the descriptor table; the available ring and the used ring follow.
@@ -192,14 +201,34 @@ impl Ring {
 
     /// Hands a buffer to the device: to be written to, or to be read.
     pub fn lend(&mut self, id: u16, physical: u64, length: u32, writable: bool) {
-        let slot = id % self.size;
+        self.lend_chain(id % self.size, &[Part { physical, length, writable }]);
+    }
+
+    /// Hands a request of several buffers to the device, in descriptors from `first` on, which are the request's own and within the ring.
+    /// [`Ring::take`] names it by `first`.
+    pub fn lend_chain(&mut self, first: u16, parts: &[Part]) {
+        // From the last to the first, which alone is made available.
+        for (index, part) in parts.iter().enumerate().rev() {
+            let slot = (first + index as u16) % self.size;
+            let more = index + 1 < parts.len();
+            let flags = if part.writable { WRITE } else { 0 } | if more { NEXT } else { 0 };
+            let next = if more { (slot + 1) % self.size } else { 0 };
+            // SAFETY: the ring's own frames; the index is below its size.
+            unsafe {
+                (phys_to_virt(self.base) as *mut Descriptor)
+                    .add(usize::from(slot))
+                    .write_volatile(Descriptor { address: part.physical, length: part.length, flags, next });
+            }
+        }
+        self.publish(first % self.size);
+    }
+
+    /// Makes the request that starts with a descriptor available to the device.
+    fn publish(&mut self, slot: u16) {
         let entry = self.next_available % self.size;
         self.lent[usize::from(slot)] = true;
         // SAFETY: the ring's own frames; the indices are below its size.
         unsafe {
-            let descriptor = (phys_to_virt(self.base) as *mut Descriptor).add(usize::from(slot));
-            let flags = if writable { WRITE } else { 0 };
-            descriptor.write_volatile(Descriptor { address: physical, length, flags, next: 0 });
             let available = phys_to_virt(self.available) as *mut u16;
             available.add(2 + usize::from(entry)).write_volatile(slot);
             self.next_available = self.next_available.wrapping_add(1);

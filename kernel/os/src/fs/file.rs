@@ -22,6 +22,8 @@ pub struct Stat {
     pub user: u32,
     pub group: u32,
     pub device: u64,
+    /// Which file system it is on (`st_dev`); zero: in memory.
+    pub filesystem: u64,
     /// Last read, last written to, and last changed in any way: seconds and nanoseconds since 1970.
     pub accessed: (i64, u32),
     pub modified: (i64, u32),
@@ -65,6 +67,10 @@ pub trait File: Any {
     /// Woken when readiness grows; none for a file that is always ready.
     fn queue(&self) -> Option<&Queue> {
         None
+    }
+    /// Returns when what was written is safe from a loss of power.
+    fn sync(&self) -> Result<()> {
+        Ok(())
     }
     /// `ioctl(2)` beyond what is done for every file.
     fn control(&self, _request: u32, _argument: u64) -> Result<u64> {

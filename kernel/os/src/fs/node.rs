@@ -28,6 +28,20 @@ pub struct Change {
     pub modified: Option<(i64, u32)>,
 }
 
+/// How full a file system is, as `statfs(2)` tells.
+#[derive(Clone, Copy)]
+pub struct Usage {
+    /// Which kind it is, by linux/magic.h.
+    pub magic: u64,
+    /// Bytes of a block; the next two count blocks.
+    pub block: u64,
+    pub blocks: u64,
+    pub free: u64,
+    pub files: u64,
+    pub free_files: u64,
+    pub read_only: bool,
+}
+
 /// What is to be done with a node, for whoever may forbid it.
 #[derive(Clone, Copy)]
 pub enum Wish<'a> {
@@ -107,6 +121,16 @@ pub trait Node: Any {
     fn is_read_only(&self) -> bool {
         true
     }
+
+    /// Returns when what was changed is safe from a loss of power.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// How full its file system is; none for what lives in memory.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
 }
 
 impl dyn Node {
@@ -136,6 +160,10 @@ impl File for Directory {
 
     fn stat(&self) -> Stat {
         self.node.stat()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.node.sync()
     }
 
     fn is_seekable(&self) -> bool {

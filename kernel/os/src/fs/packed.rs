@@ -76,6 +76,7 @@ impl Entry {
             user: self.user,
             group: self.group,
             device: self.device,
+            filesystem: 0,
             accessed: modified,
             modified,
             changed: modified,

@@ -1,6 +1,7 @@
 //! From a path to a node (`path_resolution(7)`).
 
 use super::node::{Node, Wish, permit};
+use super::synthetic::Names;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use alloc::borrow::Cow;
@@ -70,12 +71,18 @@ fn mounted(path: &[u8]) -> Option<Rc<dyn Node>> {
     with_tree(|tree| tree.mounts.iter().find(|mount| mount.path == path).map(|mount| mount.root.clone()))
 }
 
-/// Names of what is mounted right below a directory.
+/// Whether something is mounted further down. Its place is there even if no file system has the directories above it.
+fn leads_to_mount(path: &[u8]) -> bool {
+    let below = |mount: &Mount| mount.path.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"));
+    with_tree(|tree| tree.mounts.iter().any(below))
+}
+
+/// Names that lead to what is mounted below a directory.
 pub fn mounts_below(directory: &[u8]) -> Vec<Vec<u8>> {
     let prefix = if directory == b"/" { &b""[..] } else { directory };
     let name_of = |path: &[u8]| {
-        let name = path.strip_prefix(prefix)?.strip_prefix(b"/")?;
-        (!name.is_empty() && !name.contains(&b'/')).then(|| name.to_vec())
+        let name = path.strip_prefix(prefix)?.strip_prefix(b"/")?.split(|&byte| byte == b'/').next()?;
+        (!name.is_empty()).then(|| name.to_vec())
     };
     with_tree(|tree| tree.mounts.iter().filter_map(|mount| name_of(&mount.path)).collect())
 }
@@ -100,7 +107,10 @@ impl Location {
         let path = join(&self.path, name);
         let node = match mounted(&path) {
             Some(node) => node,
-            None => self.node.lookup(name)?,
+            None => match self.node.lookup(name) {
+                Err(Errno::ENOENT) if leads_to_mount(&path) => Rc::new(Names(Vec::new())),
+                found => found?,
+            },
         };
         Ok(Rc::new(Location { path, node }))
     }

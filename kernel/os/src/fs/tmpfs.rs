@@ -378,6 +378,7 @@ impl Memory {
             user: self.user.get(),
             group: self.group.get(),
             device: 0,
+            filesystem: 0,
             accessed: self.accessed.get(),
             modified: self.modified.get(),
             changed: self.changed.get(),

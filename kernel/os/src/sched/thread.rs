@@ -231,6 +231,11 @@ pub fn current() -> Rc<Thread> {
     SCHEDULER.borrow().current.clone().expect("a thread runs")
 }
 
+/// Whether a thread runs already: none does at boot.
+pub fn is_running() -> bool {
+    SCHEDULER.borrow().current.is_some()
+}
+
 /// How many threads there are.
 pub fn count() -> usize {
     SCHEDULER.borrow().all.len()

@@ -8,6 +8,23 @@ use crate::errno::Result;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Set where no thread may wait: at the end of the machine, and when a timer expires.
+static LOOKING: AtomicBool = AtomicBool::new(false);
+
+/// Whether a driver has to look again and again whether its device is done, since there is no thread that could wait.
+pub fn must_look() -> bool {
+    LOOKING.load(Ordering::Relaxed) || !thread::is_running()
+}
+
+/// Does some work during which drivers look at their devices and nobody waits.
+pub fn looking<T>(work: impl FnOnce() -> T) -> T {
+    let before = LOOKING.swap(true, Ordering::Relaxed);
+    let result = work();
+    LOOKING.store(before, Ordering::Relaxed);
+    result
+}
 
 /// Told of events in place of a thread (an epoll instance).
 pub trait Observer {

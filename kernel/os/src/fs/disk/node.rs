@@ -1,0 +1,526 @@
+//! Files and directories on a disk.
+
+use super::volume::{Mounted, Volume};
+use crate::errno::{Errno, Result};
+use crate::fs::file::{Access, File, Stat};
+use crate::fs::node::{Change, DirectoryEntry, Node, Usage};
+use crate::memory::user;
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::cell::Cell;
+use linux_raw_sys::general::*;
+use rsext4::{
+    DirectoryCursor, DirectoryEntryType, Ext4Error, Ext4Result, Ext4Timestamp, FileExtent, FileExtentTarget,
+    FileName, FilePermissions, InodeInfo, InodeMetadataUpdate, InodeNumber, MutationContext, RenameOptions,
+    SpecialInodeKind,
+};
+
+/// Bytes that are copied between the program and the file system at once.
+const CHUNK: usize = 64 << 10;
+/// ext4 counts a file's blocks in 32 bits; a size beyond is a lie of the disk. Bytes, for blocks of 4 KiB.
+const LARGEST: u64 = ((1 << 32) - 1) << 12;
+/// Directory entries fetched at once.
+const ENTRIES: usize = 128;
+
+/// A file, directory or link, open or not.
+pub struct Inode {
+    volume: Weak<Volume>,
+    number: InodeNumber,
+    info: Cell<InodeInfo>,
+    /// What is known of it may be old.
+    stale: Cell<bool>,
+    /// Its last name is gone.
+    nameless: Cell<bool>,
+}
+
+/// A name that a directory can hold.
+fn name_of(name: &[u8]) -> Result<FileName<'_>> {
+    FileName::new(name).map_err(|_| if name.len() > 255 { Errno::ENAMETOOLONG } else { Errno::EINVAL })
+}
+
+fn kind_of(entry: DirectoryEntryType) -> u32 {
+    match entry {
+        DirectoryEntryType::Unknown => 0,
+        DirectoryEntryType::RegularFile => S_IFREG,
+        DirectoryEntryType::Directory => S_IFDIR,
+        DirectoryEntryType::CharacterDevice => S_IFCHR,
+        DirectoryEntryType::BlockDevice => S_IFBLK,
+        DirectoryEntryType::Fifo => S_IFIFO,
+        DirectoryEntryType::Socket => S_IFSOCK,
+        DirectoryEntryType::Symlink => S_IFLNK,
+    }
+}
+
+impl Inode {
+    pub fn new(volume: Weak<Volume>, info: InodeInfo) -> Self {
+        Self {
+            volume,
+            number: info.number,
+            info: Cell::new(info),
+            stale: Cell::new(false),
+            nameless: Cell::new(false),
+        }
+    }
+
+    /// This is what the file system says of it now.
+    pub fn refresh(&self, info: InodeInfo) {
+        self.info.set(info);
+        self.stale.set(false);
+    }
+
+    pub fn set_nameless(&self) {
+        self.nameless.set(true);
+        self.stale.set(true);
+    }
+
+    pub fn is_nameless(&self) -> bool {
+        self.nameless.get()
+    }
+
+    pub fn number(&self) -> InodeNumber {
+        self.number
+    }
+
+    /// Changes something that this is part of: what is known of it may be old then, and not before.
+    fn change<T>(&self, volume: &Volume, work: impl FnOnce(&mut Mounted) -> Ext4Result<T>) -> Result<T> {
+        let outcome = volume.change(work);
+        self.stale.set(true);
+        outcome
+    }
+
+    fn volume(&self) -> Result<Rc<Volume>> {
+        self.volume.upgrade().ok_or(Errno::EIO)
+    }
+
+    fn info(&self) -> InodeInfo {
+        if self.stale.get()
+            && let Ok(volume) = self.volume()
+            && let Ok(info) = volume.look(|mounted| mounted.inode(self.number))
+        {
+            self.refresh(info);
+        }
+        self.info.get()
+    }
+
+    fn kind(&self) -> u32 {
+        u32::from(self.info.get().mode) & S_IFMT
+    }
+
+    fn stat(&self) -> Stat {
+        let info = self.info();
+        let time = |seconds: u32| (i64::from(seconds as i32), 0);
+        Stat {
+            mode: u32::from(info.mode),
+            inode: u64::from(info.number.raw()),
+            links: u64::from(info.links),
+            size: info.size,
+            user: info.uid,
+            group: info.gid,
+            filesystem: self.volume().map_or(0, |volume| volume.number),
+            accessed: time(info.atime),
+            modified: time(info.mtime),
+            changed: time(info.ctime),
+            ..Stat::default()
+        }
+    }
+
+    /// Fails unless this is a directory that is still somewhere.
+    fn directory(&self) -> Result<Rc<Volume>> {
+        if self.kind() != S_IFDIR {
+            return Err(Errno::ENOTDIR);
+        }
+        if self.nameless.get() {
+            return Err(Errno::ENOENT);
+        }
+        self.volume()
+    }
+
+    fn regular(&self) -> Result<Rc<Volume>> {
+        match self.kind() {
+            S_IFREG if self.info().size > LARGEST => Err(Errno::EIO),
+            S_IFREG => self.volume(),
+            S_IFDIR => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn truncate(&self, size: u64) -> Result<()> {
+        let volume = self.regular()?;
+        if size > LARGEST {
+            return Err(Errno::EFBIG);
+        }
+        self.change(&volume, |mounted| mounted.truncate_inode(self.number, size))
+    }
+
+    /// A node of this volume, given as any.
+    fn same_volume(&self, node: &Rc<dyn Node>) -> Result<Rc<Inode>> {
+        let node: Rc<Inode> = (node.clone() as Rc<dyn Any>).downcast().map_err(|_| Errno::EXDEV)?;
+        if Weak::ptr_eq(&node.volume, &self.volume) { Ok(node) } else { Err(Errno::EXDEV) }
+    }
+}
+
+/// A buffer of at most [`CHUNK`] bytes.
+fn buffer(count: usize) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(count.min(CHUNK)).map_err(|_| Errno::ENOMEM)?;
+    buffer.resize(count.min(CHUNK), 0);
+    Ok(buffer)
+}
+
+/// Blocks that files leave to the file system's own growth: it must not run out in the middle of a change.
+const KEPT_BACK: u64 = 32;
+
+/// Fails with ENOSPC where a write may need more blocks than there are.
+fn make_sure_of_room(
+    mounted: &mut Mounted,
+    number: InodeNumber,
+    position: u64,
+    length: u64,
+) -> Ext4Result<()> {
+    let facts = mounted.statfs();
+    if facts.free_blocks >= length / facts.block_size + 2 + KEPT_BACK {
+        return Ok(());
+    }
+    // Only what has its blocks already.
+    let map =
+        mounted.inode_extents(number, position, length, FileExtentTarget::Data, usize::from(u16::MAX))?;
+    let end = position + length;
+    let of = |extent: &FileExtent| {
+        let from = extent.logical_start.max(position);
+        (extent.logical_start + extent.length).min(end).saturating_sub(from)
+    };
+    let mapped: u64 = map.extents.iter().map(of).sum();
+    if mapped >= length { Ok(()) } else { Err(Ext4Error::no_space()) }
+}
+
+/// Fails with ENOSPC where a new name may need more blocks than there are.
+fn make_sure_of_name(mounted: &Mounted) -> Ext4Result<()> {
+    if mounted.statfs().free_blocks >= KEPT_BACK / 2 { Ok(()) } else { Err(Ext4Error::no_space()) }
+}
+
+/// Whether a directory is, or lies below, another; by its parents.
+fn lies_below(mounted: &mut Mounted, mut directory: InodeNumber, above: InodeNumber) -> Ext4Result<bool> {
+    // A damaged disk may have a circle of parents.
+    for _ in 0..4096 {
+        if directory == above {
+            return Ok(true);
+        }
+        if directory == mounted.root_inode() {
+            return Ok(false);
+        }
+        let parent = mounted.lookup_child(directory, FileName::new(b"..")?)?;
+        directory = parent.ok_or(Ext4Error::corrupted())?.number;
+    }
+    Err(Ext4Error::corrupted())
+}
+
+impl Node for Inode {
+    fn stat(&self) -> Stat {
+        self.stat()
+    }
+
+    fn kind(&self) -> u32 {
+        Self::kind(self)
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Rc<dyn Node>> {
+        let volume = self.directory()?;
+        let name = name_of(name)?;
+        let found = volume.look(|mounted| mounted.lookup_child(self.number, name))?;
+        Ok(volume.node(found.ok_or(Errno::ENOENT)?))
+    }
+
+    fn list(&self) -> Result<Vec<DirectoryEntry>> {
+        if self.nameless.get() {
+            return Ok(Vec::new());
+        }
+        let volume = self.directory()?;
+        volume.look(|mounted| {
+            let mut entries = Vec::new();
+            let mut reader = mounted.open_directory_reader(self.number)?;
+            let mut cursor = DirectoryCursor::Start;
+            loop {
+                let some = mounted.read_directory_with_reader(&mut reader, cursor, ENTRIES)?;
+                let Some(last) = some.last() else { return Ok(entries) };
+                // A damaged disk must not keep us here.
+                if last.next_cursor == cursor {
+                    return Err(Ext4Error::corrupted());
+                }
+                cursor = last.next_cursor;
+                entries.try_reserve(some.len()).map_err(|_| Ext4Error::no_memory())?;
+                entries.extend(
+                    some.into_iter().filter(|entry| entry.name != b"." && entry.name != b"..").map(|entry| {
+                        DirectoryEntry {
+                            name: entry.name,
+                            inode: u64::from(entry.inode.raw()),
+                            mode: kind_of(entry.file_type),
+                        }
+                    }),
+                );
+            }
+        })
+    }
+
+    fn target(&self) -> Option<Vec<u8>> {
+        if self.kind() != S_IFLNK {
+            return None;
+        }
+        let mut target = buffer(4096).ok()?;
+        let length =
+            self.volume().ok()?.look(|mounted| mounted.read_inode(self.number, 0, &mut target)).ok()?;
+        target.truncate(length);
+        Some(target)
+    }
+
+    fn open(self: Rc<Self>, flags: u32) -> Result<Rc<dyn File>> {
+        if !matches!(self.kind(), S_IFREG | S_IFDIR) {
+            return Err(Errno::ENXIO);
+        }
+        let writes = flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0;
+        if writes && self.volume()?.is_read_only() {
+            return Err(Errno::EROFS);
+        }
+        if flags & O_TRUNC != 0 {
+            self.truncate(0)?;
+        }
+        if writes && flags & O_DSYNC != 0 { Ok(Rc::new(Synchronous(self))) } else { Ok(self) }
+    }
+
+    fn create(&self, name: &[u8], mode: u32, target: &[u8]) -> Result<Rc<dyn Node>> {
+        let volume = self.directory()?;
+        let name = name_of(name)?;
+        let permissions = FilePermissions::new((mode & 0o7777) as u16).map_err(|_| Errno::EINVAL)?;
+        let context = MutationContext::new(0, 0, 0, 0);
+        let info = self.change(&volume, |mounted| {
+            make_sure_of_name(mounted)?;
+            let special = |kind| (context, self.number, name, permissions, kind);
+            let (context, parent, name, permissions, kind) = match mode & S_IFMT {
+                S_IFDIR => return mounted.create_directory(context, self.number, name, permissions),
+                S_IFLNK => return mounted.create_symlink(context, self.number, name, target),
+                S_IFREG => return mounted.create_regular_file(context, self.number, name, permissions),
+                S_IFIFO => special(SpecialInodeKind::Fifo),
+                S_IFSOCK => special(SpecialInodeKind::Socket),
+                _ => return Err(Ext4Error::invalid_input()),
+            };
+            mounted.create_special_inode(context, parent, name, permissions, kind)
+        })?;
+        Ok(volume.node(info))
+    }
+
+    fn link(&self, name: &[u8], node: Rc<dyn Node>) -> Result<()> {
+        let node = self.same_volume(&node)?;
+        if node.kind() == S_IFDIR {
+            return Err(Errno::EPERM);
+        }
+        if node.nameless.get() {
+            return Err(Errno::ENOENT);
+        }
+        let volume = self.directory()?;
+        let name = name_of(name)?;
+        let info = self.change(&volume, |mounted| {
+            make_sure_of_name(mounted)?;
+            mounted.hard_link(node.number, self.number, name)
+        })?;
+        node.refresh(info);
+        Ok(())
+    }
+
+    fn remove(&self, name: &[u8], directory: bool) -> Result<()> {
+        let volume = self.directory()?;
+        let name = name_of(name)?;
+        let outcome = self.change(&volume, |mounted| {
+            let found = mounted.lookup_child(self.number, name)?.ok_or(Ext4Error::not_found())?;
+            match (found.is_directory(), directory) {
+                (true, false) => Err(Ext4Error::is_dir()),
+                (false, true) => Err(Ext4Error::not_dir()),
+                (true, true) => mounted.remove_empty_directory(self.number, name),
+                (false, false) => mounted.unlink(self.number, name),
+            }
+        })?;
+        if outcome.requires_reap() {
+            volume.lost_last_name(outcome.inode);
+        } else if let Some(node) = volume.held(outcome.inode) {
+            node.stale.set(true);
+        }
+        Ok(())
+    }
+
+    fn rename(&self, name: &[u8], to: &Rc<dyn Node>, new_name: &[u8]) -> Result<()> {
+        let to = self.same_volume(to)?;
+        let volume = self.directory()?;
+        to.directory()?;
+        let (name, new_name) = (name_of(name)?, name_of(new_name)?);
+        let outcome = self.change(&volume, |mounted| {
+            let node = mounted.lookup_child(self.number, name)?.ok_or(Ext4Error::not_found())?;
+            if let Some(old) = mounted.lookup_child(to.number, new_name)? {
+                match (node.is_directory(), old.is_directory()) {
+                    _ if old.number == node.number => return Ok(None),
+                    (true, false) => return Err(Ext4Error::not_dir()),
+                    (false, true) => return Err(Ext4Error::is_dir()),
+                    _ => {}
+                }
+            }
+            if node.is_directory() && lies_below(mounted, to.number, node.number)? {
+                return Err(Ext4Error::invalid_input());
+            }
+            make_sure_of_name(mounted)?;
+            mounted.rename(self.number, name, to.number, new_name, RenameOptions::REPLACE).map(Some)
+        });
+        to.stale.set(true);
+        let outcome = outcome?;
+        if let Some(replaced) = outcome.and_then(|outcome| outcome.replaced) {
+            if replaced.requires_reap() {
+                volume.lost_last_name(replaced.inode);
+            } else if let Some(node) = volume.held(replaced.inode) {
+                node.stale.set(true);
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&self, change: &Change) -> Result<()> {
+        if let Some(size) = change.size {
+            self.truncate(size)?;
+        }
+        let mut update = InodeMetadataUpdate::default();
+        if let Some(permissions) = change.permissions {
+            update.permissions = FilePermissions::new((permissions & 0o7777) as u16).ok();
+        }
+        if change.user.is_some() || change.group.is_some() {
+            let info = self.info();
+            update.owner = Some((change.user.unwrap_or(info.uid), change.group.unwrap_or(info.gid)));
+        }
+        let time = |(seconds, nanoseconds)| Ext4Timestamp::new(seconds, nanoseconds);
+        update.atime = change.accessed.map(time);
+        update.mtime = change.modified.map(time);
+        if update != InodeMetadataUpdate::default() {
+            let info = self.volume()?.change(|mounted| mounted.update_inode_metadata(self.number, update))?;
+            self.refresh(info);
+        }
+        Ok(())
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.volume().is_ok_and(|volume| volume.is_read_only())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.volume()?.sync()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        /// EXT4_SUPER_MAGIC of linux/magic.h.
+        const MAGIC: u64 = 0xef53;
+        let volume = self.volume().ok()?;
+        let facts = volume.look(|mounted| Ok(mounted.statfs())).ok()?;
+        Some(Usage {
+            magic: MAGIC,
+            block: facts.block_size,
+            blocks: facts.total_blocks,
+            free: facts.free_blocks,
+            files: u64::from(facts.total_inodes),
+            free_files: u64::from(facts.free_inodes),
+            read_only: volume.is_read_only(),
+        })
+    }
+}
+
+impl File for Inode {
+    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
+        let volume = self.regular()?;
+        let left = self.info().size.saturating_sub(access.position);
+        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut buffer = buffer(count)?;
+        let mut done = 0;
+        while done < count {
+            let length = buffer.len().min(count - done);
+            let part = &mut buffer[..length];
+            let position = access.position + done as u64;
+            let got = volume
+                .look(|mounted| mounted.read_inode(self.number, position, part))
+                .and_then(|got| user::write_bytes(to + done as u64, &buffer[..got]).map(|()| got));
+            match got {
+                Err(error) if done == 0 => return Err(error),
+                Ok(got) if got > 0 => done += got,
+                _ => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
+        let volume = self.regular()?;
+        if count > 0 && access.position >= LARGEST {
+            return Err(Errno::EFBIG);
+        }
+        let count = count.min((LARGEST - access.position) as usize);
+        let mut buffer = buffer(count)?;
+        let mut done = 0;
+        while done < count {
+            // Whole blocks where it can be: up to the end of a chunk in the file.
+            let position = access.position + done as u64;
+            let length = (buffer.len() - position as usize % buffer.len().max(1)).min(count - done);
+            let part = &mut buffer[..length];
+            let written = user::read_bytes(from + done as u64, part).and_then(|()| {
+                self.change(&volume, |mounted| {
+                    make_sure_of_room(mounted, self.number, position, part.len() as u64)?;
+                    mounted.write_inode(self.number, position, part)
+                })
+            });
+            match written {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => done += length,
+            }
+        }
+        Ok(done)
+    }
+
+    fn stat(&self) -> Stat {
+        self.stat()
+    }
+
+    fn sync(&self) -> Result<()> {
+        Node::sync(self)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Inode {
+    fn drop(&mut self) {
+        if let Some(volume) = self.volume.upgrade() {
+            volume.let_go(self.number, self.nameless.get());
+        }
+    }
+}
+
+/// A file opened with O_DSYNC or O_SYNC: what was written is safe when the call returns.
+struct Synchronous(Rc<Inode>);
+
+impl File for Synchronous {
+    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
+        File::read(&*self.0, to, count, access)
+    }
+
+    fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
+        let done = File::write(&*self.0, from, count, access)?;
+        Node::sync(&*self.0)?;
+        Ok(done)
+    }
+
+    fn stat(&self) -> Stat {
+        self.0.stat()
+    }
+
+    fn sync(&self) -> Result<()> {
+        Node::sync(&*self.0)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,437 @@
+//! Disks and shared folders: programs' files on ext4, held against Linux' own tools, and cuts of power.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use bespoke_kernel::run::{self, Accel, Console, Options};
+use bespoke_tests::{Run, Scratch, program, run_in};
+
+#[path = "disk/log.rs"]
+mod log;
+
+/// A config on everything for a program, with files packed.
+fn config(path: &Path, files: &[(&str, &str)]) -> Scratch {
+    assert!(path.exists(), "{} is missing; tests/run installs it", path.display());
+    let files: String = files.iter().map(|(guest, host)| format!("{guest:?} = {host:?}\n")).collect();
+    Scratch::new(&format!(
+        "schema = 1\nextends = \"preset:everything\"\n[program]\npath = {path:?}\nenv = [\"HOME=/tmp\"]\n\
+         [files]\n{files}[set]\n\"debug.log\" = false\n"
+    ))
+}
+
+/// A tool of e2fsprogs, where Debian has it.
+fn tool(name: &str, args: &[&str]) -> Output {
+    Command::new(format!("/usr/sbin/{name}"))
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{name}: {error}; tests/run installs e2fsprogs"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Linux' own check finds nothing wrong, but for how many blocks a scattered directory is said to have: rsext4 does not count those of its
+/// index of blocks.
+#[track_caller]
+fn check(disk: &Path) {
+    let output = tool("e2fsck", &["-fn", disk.to_str().expect("UTF-8")]);
+    let said = text(&output.stdout);
+    if !output.status.success() {
+        let known = ["Pass ", "could be narrower", "i_blocks is", "still has errors", " blocks"];
+        let strange =
+            said.lines().find(|line| !line.is_empty() && !known.iter().any(|word| line.contains(word)));
+        assert!(strange.is_none() && said.contains("i_blocks is"), "{said}");
+    }
+}
+
+/// Linux' own tools find nothing wrong with a disk after a cut of power, but for what the journal and the list of nameless files tell.
+#[track_caller]
+fn check_after_cut(disk: &Path) {
+    let path = disk.to_str().expect("UTF-8");
+    let output = tool("e2fsck", &["-fp", path]);
+    let said = text(&output.stdout);
+    let expected = [
+        "recovering journal",
+        "learing orphaned inode",
+        "blocks",
+        "Superblock last",
+        "Backing up journal inode",
+    ];
+    let strange: Vec<_> = said
+        .lines()
+        .filter(|line| !line.is_empty() && !expected.iter().any(|word| line.contains(word)))
+        .collect();
+    assert!(strange.is_empty() && output.status.code().is_some_and(|code| code < 2), "{said}");
+    check(disk);
+}
+
+/// Makes a disk with our own tool.
+fn own_disk(scratch: &Scratch, name: &str) -> PathBuf {
+    let run = scratch.run(&["disk", name, "--size", "64M"]);
+    assert_eq!(run.status, 0, "{}", run.err);
+    scratch.path().join(name)
+}
+
+/// Makes a disk with Linux' tool.
+fn linux_disk(scratch: &Scratch, name: &str, more: &[&str]) -> PathBuf {
+    let path = scratch.path().join(name);
+    let arguments = [&["-q", "-t", "ext4"], more, &[path.to_str().expect("UTF-8"), "48M"]].concat();
+    let output = tool("mke2fs", &arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    path
+}
+
+/// Boots `app.toml` with options before the program's arguments.
+fn boot(scratch: &Scratch, options: &[&str], args: &[&str]) -> Run {
+    scratch.run(&[&["run", "app.toml", "-m", "96M"], options, &["--"], args].concat())
+}
+
+/// What `disk.c` says on the host itself.
+fn on_the_host(files: &Path, folder: &Path, more: &[&str]) -> String {
+    let output = Command::new(files).arg(folder).args(more).output().expect("a program of the host");
+    text(&output.stdout)
+}
+
+#[test]
+fn files_are_as_on_linux_and_stay() {
+    let files = program("disk.c", "glibc");
+    let scratch = config(&files, &[]);
+    let native = tempfile::tempdir().expect("a scratch folder");
+    let expected = on_the_host(&files, native.path(), &[]);
+    let later = on_the_host(&files, native.path(), &["look"]);
+    let disks = [
+        (own_disk(&scratch, "own"), "microvm"),
+        (linux_disk(&scratch, "linux", &[]), "q35"),
+        (linux_disk(&scratch, "plain", &["-b", "4096", "-O", "^metadata_csum,^64bit,^dir_index"]), "microvm"),
+    ];
+    for (disk, machine) in disks {
+        let disk = disk.to_str().expect("UTF-8");
+        let options = ["--disk", disk, "--machine", machine];
+        let run = boot(&scratch, &options, &["/data"]);
+        assert_eq!((run.status, run.out.as_str()), (0, expected.as_str()), "{disk}: {}", run.err);
+        check(Path::new(disk));
+        let run = boot(&scratch, &options, &["/data", "look"]);
+        assert_eq!((run.status, run.out.as_str()), (0, later.as_str()), "{disk}: {}", run.err);
+        // Linux' tools read what was written.
+        let read = |path: &str| tool("debugfs", &["-R", &format!("cat {path}"), disk]).stdout;
+        assert_eq!(read("/many/f7"), b"this is file 7\n");
+        assert!(read("/big") == fs::read(native.path().join("big")).expect("the host's own"), "{disk}");
+        check(Path::new(disk));
+    }
+}
+
+#[test]
+fn linux_fills_a_disk() {
+    let scratch = config(Path::new("/bin/busybox"), &[]);
+    let tree = scratch.path().join("tree");
+    fs::create_dir_all(tree.join("many")).expect("a folder");
+    for number in 0..900 {
+        fs::write(tree.join(format!("many/a-file-with-number-{number}")), format!("{number}\n"))
+            .expect("a file");
+    }
+    let big: Vec<u8> = (0..3_000_000u32).map(|index| (index ^ index >> 9) as u8).collect();
+    fs::write(tree.join("big"), &big).expect("a file");
+    std::os::unix::fs::symlink("many/a-file-with-number-7", tree.join("link")).expect("a link");
+    let disk = linux_disk(&scratch, "disk", &["-d", tree.to_str().expect("UTF-8")]);
+    let path = disk.to_str().expect("UTF-8");
+    // Directories as Linux has them when they are large: with an index.
+    assert!(tool("e2fsck", &["-fyD", path]).status.code().is_some_and(|code| code < 2));
+    let sum = text(&Command::new("sha256sum").arg(tree.join("big")).output().expect("coreutils").stdout);
+    let sum = sum.split(' ').next().expect("a sum");
+    for (arguments, out) in [
+        (&["cat", "/data/link"][..], "7\n".to_owned()),
+        (&["sha256sum", "/data/big"], format!("{sum}  /data/big\n")),
+        (&["tail", "-n", "1", "/data/many/a-file-with-number-899"], "899\n".to_owned()),
+        (&["cp", "/data/big", "/data/many/copy"], String::new()),
+        (&["sha256sum", "/data/many/copy"], format!("{sum}  /data/many/copy\n")),
+        (&["rm", "-r", "/data/many"], String::new()),
+        (&["find", "/data", "-type", "f"], "/data/big\n".to_owned()),
+    ] {
+        let run = boot(&scratch, &["--disk", path], arguments);
+        assert_eq!((run.status, run.out.as_str()), (0, out.as_str()), "{arguments:?}: {}", run.err);
+        check(&disk);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_or_mounted_says_so() {
+    let scratch = config(Path::new("/bin/busybox"), &[]);
+    let disk = own_disk(&scratch, "disk");
+    let path = disk.to_str().expect("UTF-8");
+    let before = fs::read(&disk).expect("the disk");
+    let run = boot(&scratch, &["--disk", &format!("{path}:ro")], &["touch", "/data/x"]);
+    assert_eq!((run.status, run.out.as_str()), (1, "touch: /data/x: Read-only file system\n"), "{}", run.err);
+    assert!(fs::read(&disk).expect("the disk") == before, "a disk to be read only was written to");
+
+    let run = boot(&scratch, &["--disk", "gone"], &["true"]);
+    assert_eq!(run.status, 1);
+    assert!(
+        run.err.contains("the disk gone cannot be opened") && run.err.contains("bespoke disk gone"),
+        "{}",
+        run.err
+    );
+    let run = scratch.run(&["disk", "disk"]);
+    assert!(run.status == 1 && run.err.contains("disk exists"), "{}", run.err);
+
+    let run = scratch.run(&["run", "preset:hello", "--disk", "disk"]);
+    assert!(run.status == 1 && run.err.contains("fs.disk is off"), "{}", run.err);
+
+    // No room, and room again.
+    let run = boot(&scratch, &["--disk", path], &["dd", "if=/dev/zero", "of=/data/all", "bs=65536"]);
+    assert!(run.status == 1 && run.out.contains("No space left on device"), "{} {}", run.out, run.err);
+    check(&disk);
+    assert_eq!(boot(&scratch, &["--disk", path], &["rm", "/data/all"]).status, 0);
+    let run =
+        boot(&scratch, &["--disk", path], &["dd", "if=/dev/zero", "of=/data/some", "bs=65536", "count=500"]);
+    assert_eq!(run.status, 0, "{}", run.out);
+    check(&disk);
+
+    // What is no file system, and one of the future.
+    fs::write(scratch.path().join("blank"), vec![0; 1 << 20]).expect("a file");
+    let run = boot(&scratch, &["--disk", "blank"], &["true"]);
+    assert_eq!(run.status, 126, "{}", run.out);
+    assert!(run.out.contains("the disk at /data cannot be mounted"), "{}", run.out);
+    let future = linux_disk(&scratch, "future", &["-O", "inline_data"]);
+    let run = boot(&scratch, &["--disk", future.to_str().expect("UTF-8")], &["true"]);
+    assert_eq!(run.status, 126, "{}", run.out);
+    assert!(run.out.contains("unsupported filesystem feature"), "{}", run.out);
+    // One whose unknown feature only matters to who writes can be read.
+    let quota = linux_disk(&scratch, "quota", &["-O", "quota"]);
+    let run = boot(&scratch, &["--disk", quota.to_str().expect("UTF-8")], &["touch", "/data/x"]);
+    assert_eq!(run.status, 1, "{}", run.out);
+    assert!(run.out.contains("can only be read") && run.out.contains("Read-only file system"), "{}", run.out);
+}
+
+#[test]
+fn damaged_disks_do_no_harm() {
+    let files = program("disk.c", "glibc");
+    let scratch = config(&files, &[]);
+    let disk = linux_disk(&scratch, "disk", &["-O", "^metadata_csum,^metadata_csum_seed,^orphan_file"]);
+    let path = disk.to_str().expect("UTF-8");
+    assert_eq!(boot(&scratch, &["--disk", path], &["/data"]).status, 0);
+    let good = fs::read(&disk).expect("the disk");
+    // A file that claims to be larger than any.
+    let sized = tool("debugfs", &["-w", "-R", "set_inode_field /hard size 0xc000000000000000", path]);
+    assert!(sized.status.success());
+    let run = boot(&scratch, &["--disk", path], &["/data", "look"]);
+    assert_eq!(run.status, 0, "{}", run.out);
+    let kind = |block: &[u8]| block.iter().any(|&byte| byte != block[0]);
+    let blocks: Vec<usize> = (0..good.len() / 1024).filter(|&at| kind(&good[at * 1024..][..1024])).collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..4 {
+        let mut damaged = good.clone();
+        for _ in 0..40 {
+            // Most of it where the file system's own blocks are: at the front.
+            let most = if random.bool() { blocks.len() } else { blocks.len().min(80) };
+            let at = blocks[random.usize(..most)] * 1024 + random.usize(..1020);
+            damaged[at..at + 4].copy_from_slice(&random.u32(..).to_le_bytes());
+        }
+        fs::write(&disk, damaged).expect("the disk");
+        let run = boot(&scratch, &["--disk", path], &["/data"]);
+        assert!(matches!(run.status, 0 | 1 | 126), "round {round}: {} {}", run.out, run.err);
+    }
+}
+
+/// SQL that commits rows for as long as it is let, and says each that is committed.
+fn work(mode: &str) -> String {
+    let insert = "insert into t (v) values (hex(randomblob(400)));\nselect 'row ' || max(id) from t;\n";
+    format!("{mode}\ncreate table if not exists t (id integer primary key, v text);\n{}", insert.repeat(5000))
+}
+
+/// Ways in which SQLite promises that a committed row survives. WAL without shared memory needs the database for itself.
+const MODES: [&str; 3] = [
+    "pragma synchronous = extra;",
+    "pragma journal_mode = truncate; pragma synchronous = full;",
+    "pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;",
+];
+
+/// Lets SQLite commit rows on a disk, cuts the power, and looks at what the disk may have kept: all that was flushed, and any part of what
+/// was not. No row that was said to be committed may be missing.
+fn cut(mode: &str, random: &mut fastrand::Rng, rounds: usize, looks: usize) {
+    let script = tempfile::NamedTempFile::new().expect("a scratch file");
+    fs::write(script.path(), work(mode)).expect("a scratch file");
+    let sql = script.path().to_str().expect("UTF-8");
+    let scratch = config(Path::new("/usr/bin/sqlite3"), &[("/work.sql", sql)]);
+    assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
+    let disk = if random.bool() { own_disk(&scratch, "disk") } else { linux_disk(&scratch, "disk", &[]) };
+    let log = scratch.path().join("log");
+    let mut committed = 0;
+    for _ in 0..rounds {
+        let before = fs::read(&disk).expect("the disk");
+        fs::write(&log, []).expect("a file");
+        let said = committed + random.u64(1..40);
+        committed = run_until(&scratch, &disk, &log, said).max(committed);
+        let entries = log::read(&log);
+        let end = entries.len();
+        for look in 0..looks {
+            // The first look is at the end, where every row that was said has to be; others are at any moment.
+            let at = if look == 0 { end } else { random.usize(..=end) };
+            let image = log::image(&before, &entries[..at], random);
+            let copy = scratch.path().join("copy");
+            fs::write(&copy, &image).expect("a file");
+            check_after_cut(&copy);
+            fs::write(&copy, &image).expect("a file");
+            let rows = rows(&scratch, &copy);
+            if at == end {
+                assert!(rows >= committed, "{rows} rows of {committed} with {mode:?}");
+            }
+            check(&copy);
+        }
+        // Go on where the cut has left off.
+        let image = log::image(&before, &entries, random);
+        fs::write(&disk, image).expect("the disk");
+        committed = rows(&scratch, &disk);
+    }
+}
+
+/// Boots with every write and flush recorded, until this many rows are said to be committed; how many were.
+fn run_until(scratch: &Scratch, disk: &Path, log: &Path, wanted: u64) -> u64 {
+    let files = format!(
+        "driver=raw,node-name=kept,file.driver=file,file.filename={}|driver=raw,node-name=written,file.driver=file,file.filename={}",
+        disk.display(),
+        log.display()
+    );
+    let mut extra: Vec<String> =
+        files.split('|').flat_map(|file| ["-blockdev".to_owned(), file.to_owned()]).collect();
+    extra.extend(
+        [
+            "-blockdev",
+            "driver=blklogwrites,node-name=disk,file=kept,log=written,log-sector-size=512",
+            "-device",
+            "virtio-blk-device,drive=disk",
+        ]
+        .map(str::to_owned),
+    );
+    let args = ["-batch", "-init", "/work.sql", "/data/db", ".exit"];
+    let options = Options {
+        memory: 96 << 20,
+        accel: Accel::Tcg,
+        console: Console::Piped,
+        args: args.map(str::to_owned).to_vec(),
+        extra: extra.into_iter().map(Into::into).collect(),
+        ..Options::default()
+    };
+    let mut running = run::start(&scratch.path().join("app.img"), &options).expect("qemu starts");
+    let output = BufReader::new(running.take_output().expect("the console"));
+    let mut committed = 0;
+    let mut said = Vec::new();
+    for line in output.lines() {
+        let line = line.expect("text");
+        if let Some(row) = line.trim().strip_prefix("row ") {
+            committed = row.parse().expect("a number");
+            if committed >= wanted {
+                break;
+            }
+        } else {
+            said.push(line);
+        }
+    }
+    // The program is in the middle of something: the power goes.
+    running.stopper().stop();
+    let _ = running.wait();
+    assert!(committed >= wanted, "only {committed} rows: {said:?}");
+    committed
+}
+
+/// Boots with a disk and counts the rows of a database that is whole.
+fn rows(scratch: &Scratch, disk: &Path) -> u64 {
+    // Exclusive, since WAL would want memory that is shared otherwise.
+    let sql = "pragma locking_mode = exclusive; pragma integrity_check; select count(*), coalesce(max(id), 0) from t;";
+    let disk = disk.to_str().expect("UTF-8");
+    let arguments = [
+        "run",
+        "app.img",
+        "-m",
+        "96M",
+        "--disk",
+        disk,
+        "--",
+        "-batch",
+        "-init",
+        "/dev/null",
+        "/data/db",
+        sql,
+    ];
+    let run = run_in(scratch.path(), &arguments);
+    // Before the first commit there may be no table yet.
+    if run.out.is_empty() || run.err.contains("no such table") || run.out.contains("no such table") {
+        return 0;
+    }
+    let rest = run.out.strip_prefix("exclusive\nok\n").unwrap_or_else(|| panic!("{} {}", run.out, run.err));
+    let (count, last) = rest.trim().split_once('|').unwrap_or_else(|| panic!("{} {}", run.out, run.err));
+    assert_eq!(count, last, "a row in the middle is missing");
+    count.parse().expect("a number")
+}
+
+#[test]
+fn no_committed_row_is_lost_when_the_power_goes() {
+    let mut random = fastrand::Rng::with_seed(11);
+    for mode in MODES {
+        cut(mode, &mut random, 1, 2);
+    }
+}
+
+/// As long as one likes: `CUTS` says how many cuts for each mode, `SEED` from which seed.
+#[test]
+#[ignore = "long: CUTS=100 cargo test --release -p bespoke-tests --test disk -- --ignored --nocapture"]
+fn power_goes_many_times() {
+    let number =
+        |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let mut random = fastrand::Rng::with_seed(number("SEED", 1));
+    for mode in MODES {
+        for round in 0..number("CUTS", 100).div_ceil(5) {
+            cut(mode, &mut random, 5, 3);
+            println!("{} cuts with {mode:?}", 5 * (round + 1));
+        }
+    }
+}
+
+/// What README tells of; for a quiet machine.
+#[test]
+#[ignore = "figures: cargo test --release -p bespoke-tests --test disk -- --ignored --nocapture figures"]
+fn figures() {
+    let scratch = config(&program("transfer.c", "glibc"), &[]);
+    let disk = own_disk(&scratch, "disk");
+    let shared = tempfile::tempdir().expect("a scratch folder");
+    let share = format!("{}:/share", shared.path().display());
+    for folder in ["/data", "/share", "/tmp"] {
+        let run = boot(&scratch, &["--disk", disk.to_str().expect("UTF-8"), "--share", &share], &[folder]);
+        assert_eq!(run.status, 0, "{} {}", run.out, run.err);
+        println!("{folder}\n{}", run.out);
+    }
+    check(&disk);
+}
+
+#[test]
+fn a_shared_folder_works_both_ways() {
+    let files = program("disk.c", "glibc");
+    let scratch = config(&files, &[]);
+    let native = tempfile::tempdir().expect("a scratch folder");
+    // QEMU changes a file's size by its name, which this one has lost; Linux as a guest is told the same.
+    let expected = on_the_host(&files, native.path(), &[]);
+    let expected = expected.replace("ftruncate(fd, 100000): 0 ok", "ftruncate(fd, 100000): -1 ENOENT");
+    for machine in ["microvm", "q35"] {
+        let shared = tempfile::tempdir().expect("a scratch folder");
+        let share = format!("{}:/in/here", shared.path().display());
+        let options = ["--share", share.as_str(), "--machine", machine];
+        let run = boot(&scratch, &options, &["/in/here"]);
+        assert_eq!((run.status, run.out.as_str()), (0, expected.as_str()), "{}", run.err);
+        // The host sees what the guest made, as if it had been made here.
+        assert_eq!(
+            on_the_host(&files, shared.path(), &["look"]),
+            on_the_host(&files, native.path(), &["look"])
+        );
+        // And the guest sees what the host changes.
+        fs::write(shared.path().join("many/f7"), "changed\n").expect("a file");
+        let run = boot(&scratch, &options, &["/in/here", "look"]);
+        assert_eq!(run.out, on_the_host(&files, shared.path(), &["look"]), "{}", run.err);
+        let run = boot(&scratch, &["--share", &format!("{share}:ro"), "--machine", machine], &["/in/here"]);
+        assert!(run.out.contains("mkdir(\"tree\", 0755): -1 EEXIST"), "{}", run.out);
+        assert!(run.out.contains("symlink(path, \"long\"): -1 EROFS"), "{}", run.out);
+    }
+    let run = boot(&scratch, &["--share", "/nowhere"], &["/"]);
+    assert!(run.status == 1 && run.err.contains("/nowhere is not a folder"), "{}", run.err);
+}
