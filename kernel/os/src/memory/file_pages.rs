@@ -39,7 +39,7 @@ fn is_written(pages: &dyn Pages) -> bool {
 fn map(file: &Rc<dyn File>, offset: u64, shared: bool) -> Option<Result<Backing>> {
     let pages = file.clone().pages()?;
     if let Some(file) = number_of(&*pages) {
-        return Some(Ok(Backing::File { file, offset, shared }));
+        return Some(Ok(Backing::File { file, offset, shared, read_only: false }));
     }
     let mut files = FILES.borrow();
     let number = match files.iter().position(Option::is_none) {
@@ -52,7 +52,7 @@ fn map(file: &Rc<dyn File>, offset: u64, shared: bool) -> Option<Result<Backing>
         }
     };
     files[number] = Some(pages);
-    Some(Ok(Backing::File { file: number as u32, offset, shared }))
+    Some(Ok(Backing::File { file: number as u32, offset, shared, read_only: false }))
 }
 
 fn page(number: u32, index: u64, write: bool) -> core::result::Result<u64, Fault> {

@@ -70,7 +70,14 @@ fn mmap(args: &Args) -> Result<u64> {
                 }
             }
             None => match pages() {
-                Some(backing) => backing?,
+                // A descriptor that may not write now never lets its mapping write (`mprotect(2)`, EACCES).
+                Some(backing) => match backing? {
+                    Backing::File { file: number, offset, shared: true, .. } => {
+                        let read_only = file.flags.get() & O_ACCMODE == O_RDONLY;
+                        Backing::File { file: number, offset, shared: true, read_only }
+                    }
+                    backing => backing,
+                },
                 // What is written to a copy would not reach the file.
                 None if !file.is_seekable() || changes => return Err(Errno::ENODEV),
                 None => {

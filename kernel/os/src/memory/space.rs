@@ -38,6 +38,8 @@ pub enum Backing {
         file: u32,
         offset: u64,
         shared: bool,
+        /// Shared by a descriptor that was open for reading only: the area never becomes writable.
+        read_only: bool,
     },
     /// Nothing, behind the last page of a file: any access is a bus error.
     Beyond,
@@ -50,7 +52,9 @@ impl Backing {
             Self::Image { start, bytes } if bytes > offset => {
                 Self::Image { start: start + offset, bytes: bytes - offset }
             }
-            Self::File { file, offset: at, shared } => Self::File { file, offset: at + offset, shared },
+            Self::File { file, offset: at, shared, read_only } => {
+                Self::File { file, offset: at + offset, shared, read_only }
+            }
             Self::Beyond => Self::Beyond,
             _ => Self::Zeroes,
         }
@@ -316,6 +320,10 @@ pub fn protect(start: u64, length: u64, rights: Rights) -> Result<()> {
     }
     make_room(&mut areas)?;
     let range = isolate(&mut areas, start, end);
+    let is_fixed = |area: &Area| matches!(area.backing, Backing::File { read_only: true, .. });
+    if rights.contains(Rights::WRITE) && areas[range.clone()].iter().any(is_fixed) {
+        return Err(Errno::EACCES);
+    }
     for area in &mut areas[range.clone()] {
         area.rights = rights;
     }

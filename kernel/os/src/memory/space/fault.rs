@@ -88,7 +88,7 @@ pub fn fault(address: u64, access: Rights) -> Result<(), Fault> {
         Backing::Zeroes => (0, 0),
         Backing::Image { start, bytes } => (start, bytes.min(PAGE)),
         Backing::Beyond => return Err(Fault::Beyond),
-        Backing::File { file, offset, shared } => {
+        Backing::File { file, offset, shared, .. } => {
             let frame = files::page(file, offset / PAGE, shared && writes)?;
             // What may have changed while the file was waited for.
             let still = accessible(address, access)?;

@@ -59,7 +59,7 @@ pub fn forget(file: u32, first: u64) {
 pub fn each_file(start: u64, end: u64, mut look: impl FnMut(u32, u64, u64)) {
     let mut found = Vec::new();
     for area in AREAS.borrow().iter().filter(|area| area.start < end && area.end > start) {
-        if let Backing::File { file, offset, shared: true } = area.backing {
+        if let Backing::File { file, offset, shared: true, .. } = area.backing {
             let from = start.max(area.start);
             let first = (offset + (from - area.start)) / PAGE;
             found.push((file, first, (end.min(area.end) - from) / PAGE));
