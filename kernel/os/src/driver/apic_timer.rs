@@ -46,6 +46,7 @@ fn read(register: Register) -> u32 {
 fn set_up() {
     const APIC_BASE: u32 = 0x1b;
     const DIVIDE_BY_16: u32 = 0b0011;
+    /// Nanoseconds.
     const CALIBRATION: u64 = 1_000_000;
     // SAFETY: every x86-64 processor has the register.
     let base = unsafe { Msr::new(APIC_BASE).read() } & 0x000f_ffff_ffff_f000;
@@ -57,13 +58,11 @@ fn set_up() {
     write(Register::Divide, DIVIDE_BY_16);
     write(Register::Timer, 1 << 16 | VECTOR as u32);
     write(Register::InitialCount, u32::MAX);
-    let start = tsc::now();
-    let mut elapsed = 0;
-    while elapsed < CALIBRATION {
-        elapsed = tsc::now() - start;
-    }
-    let ticks = u64::from(u32::MAX - read(Register::CurrentCount));
-    SCALE.store((ticks << 32) / elapsed, Ordering::Relaxed);
+    let passed = |first: u32, now: u32| u64::from(first.wrapping_sub(now));
+    let enough = |_, cycles| tsc::nanoseconds(cycles) >= CALIBRATION;
+    // A counter that stands still has every interrupt come at once: late is worse.
+    let (ticks, cycles) = tsc::compare(|| read(Register::CurrentCount), passed, enough).unwrap_or((0, 1));
+    SCALE.store((ticks << 32) / tsc::nanoseconds(cycles).max(1), Ordering::Relaxed);
     write(Register::Timer, VECTOR as u32);
 }
 

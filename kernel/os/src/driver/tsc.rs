@@ -75,9 +75,7 @@ fn frequency() -> u64 {
 fn measure() -> u64 {
     const PIT_HZ: u64 = 1_193_182;
     /// About 5 ms: an error of one tick is 0.02 %.
-    const TICKS: u16 = 5966;
-    /// Readings before the chip is taken to be missing.
-    const PATIENCE: u32 = 1_000_000;
+    const TICKS: u64 = 5966;
     let (mut command, mut channel) = (Port::<u8>::new(0x43), Port::<u8>::new(0x40));
     let mut count = || {
         // SAFETY: latches and reads the timer chip's channel 0, which belongs to this driver.
@@ -94,14 +92,54 @@ fn measure() -> u64 {
     }
     // The first reading may come before the count is loaded.
     count();
-    let (first, start) = (count(), read());
-    for _ in 0..PATIENCE {
-        let (now, end) = (count(), read());
-        let ticks = first.wrapping_sub(now);
-        if ticks >= TICKS {
-            return (end - start) * PIT_HZ / u64::from(ticks);
-        }
+    let passed = |first: u32, now: u32| u64::from((first as u16).wrapping_sub(now as u16));
+    let measured = compare(|| u32::from(count()), passed, |ticks, _| ticks >= TICKS);
+    if let Some((ticks, cycles)) = measured {
+        return cycles * PIT_HZ / ticks;
     }
     // No timer chip: a guess keeps the machine going.
     1_000_000_000
+}
+
+/// Counts cycles against another counter until `enough` says so of both: how far the other went, as `passed` tells of two readings, and
+/// the cycles meanwhile. `None`: the other stands still.
+///
+/// A host that does not let the machine run for a while comes between the readings of the two, or lets the other counter wrap. Such a
+/// measurement is thrown away for one that was less disturbed.
+pub fn compare(
+    mut count: impl FnMut() -> u32,
+    passed: impl Fn(u32, u32) -> u64,
+    enough: impl Fn(u64, u64) -> bool,
+) -> Option<(u64, u64)> {
+    /// Readings before the other counter is taken to be missing.
+    const PATIENCE: u32 = 1_000_000;
+    const ATTEMPTS: u32 = 20;
+    /// Of the whole time, what may go by between two readings; or so many times the usual, where every reading is slow.
+    const SHARE: u64 = 64;
+    const TIMES: u64 = 3;
+    let mut best: Option<(u64, u64)> = None;
+    let mut least = u64::MAX;
+    for _ in 0..ATTEMPTS {
+        let (first, start) = (count(), read());
+        let (mut last, mut step) = (start, 0);
+        let mut done = None;
+        for readings in 1..PATIENCE {
+            let (now, end) = (count(), read());
+            step = step.max(end - last);
+            last = end;
+            let (ticks, cycles) = (passed(first, now), end - start);
+            if ticks > 0 && enough(ticks, cycles) {
+                done = Some((ticks, cycles, cycles / u64::from(readings)));
+                break;
+            }
+        }
+        let (ticks, cycles, usual) = done?;
+        if step < least {
+            (best, least) = (Some((ticks, cycles)), step);
+        }
+        if step <= (cycles / SHARE).max(usual * TIMES) {
+            break;
+        }
+    }
+    best
 }
