@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 pub use accel::Verdict;
-use control::Control;
+use control::{Control, Line};
 pub use network::{Network, Publish};
 pub use storage::{Drive, Share};
 
@@ -382,10 +382,10 @@ impl Running {
             .map_err(io("cannot make a temporary file for the exit status"))?;
         let errors = tempfile::tempfile().map_err(io("cannot make a temporary file for qemu's messages"))?;
         let qemu = options.qemu.clone().unwrap_or_else(|| QEMU.into());
-        let control = options.control.then(Control::new).transpose()?;
+        let (control, line) = options.control.then(Control::new).transpose()?.unzip();
         let mut command = if control.is_some() { detached(&qemu) } else { Command::new(&qemu) };
         command.args(arguments(image, options, accel, status.path()));
-        command.args(control.iter().flat_map(Control::arguments));
+        command.args(line.iter().flat_map(Line::arguments));
         match options.console {
             Console::Stdio => {}
             Console::Fed => {
@@ -401,6 +401,7 @@ impl Running {
             std::io::ErrorKind::NotFound => RunError::NoQemu(qemu.display().to_string()),
             _ => RunError::Io { what: "cannot start qemu", error },
         })?;
+        drop(line);
         let stopper = Stopper {
             pid: Arc::new(Mutex::new(Pid::from_raw(child.id() as i32))),
             asked: Arc::default(),

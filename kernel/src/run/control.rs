@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{RunError, io};
 
@@ -12,44 +14,30 @@ const READY: u8 = b'R';
 /// Begins a terminal's size.
 const SIZE: u8 = 0x80;
 
-/// The runner's end.
+/// The runner's end. The line has no name in the file system, so that nothing is left of it however the two processes end.
 #[derive(Debug)]
 pub(super) struct Control {
-    listener: UnixListener,
-    /// Once QEMU was let in.
-    stream: Option<UnixStream>,
+    stream: UnixStream,
     is_ready: bool,
-    path: PathBuf,
-    /// Gone with this value.
-    _folder: tempfile::TempDir,
 }
 
+/// QEMU's end, which it inherits when it is started while this is held.
+pub(super) struct Line(OwnedFd);
+
 impl Control {
-    pub(super) fn new() -> Result<Self, RunError> {
+    pub(super) fn new() -> Result<(Self, Line), RunError> {
         let make = || {
-            let folder = tempfile::Builder::new().prefix("bespoke-control-").tempdir()?;
-            let path = folder.path().join("line");
-            let listener = UnixListener::bind(&path)?;
-            listener.set_nonblocking(true)?;
-            Ok(Self { listener, stream: None, is_ready: false, path, _folder: folder })
+            let (stream, theirs) = UnixStream::pair()?;
+            // Another child that is started at this moment inherits it as well, which keeps nobody waiting: neither end waits for the line's end.
+            fcntl_setfd(&theirs, FdFlags::empty())?;
+            Ok((Self { stream, is_ready: false }, Line(theirs.into())))
         };
         make().map_err(io("cannot make a socket for the machine's control port"))
     }
 
-    /// What makes QEMU add the port: COM2 of a PC.
-    pub(super) fn arguments(&self) -> Vec<OsString> {
-        let mut backend = OsString::from("socket,id=control,path=");
-        backend.push(self.path.as_os_str().to_string_lossy().replace(',', ",,"));
-        let device = "isa-serial,chardev=control,iobase=0x2f8,irq=3";
-        vec!["-chardev".into(), backend, "-device".into(), device.into()]
-    }
-
     /// Sends a message. False: nobody in the guest listens.
     fn send(&mut self, message: &[u8]) -> bool {
-        if self.stream.is_none() {
-            self.stream = self.listener.accept().ok().map(|(stream, _)| stream);
-        }
-        let Some(stream) = &mut self.stream else { return false };
+        let stream = &mut self.stream;
         if !self.is_ready {
             let mut said = [0; 16];
             let _ = stream.set_nonblocking(true);
@@ -73,5 +61,14 @@ impl Control {
         let [rows, more_rows] = rows.to_le_bytes();
         let [columns, more_columns] = columns.to_le_bytes();
         self.send(&[SIZE, rows, more_rows, columns, more_columns]);
+    }
+}
+
+impl Line {
+    /// What makes QEMU add the port: COM2 of a PC.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let backend = format!("socket,id=control,fd={}", self.0.as_raw_fd());
+        let device = "isa-serial,chardev=control,iobase=0x2f8,irq=3";
+        vec!["-chardev".into(), backend.into(), "-device".into(), device.into()]
     }
 }
