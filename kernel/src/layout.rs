@@ -7,6 +7,7 @@ use crate::image;
 use crate::mark::{Marks, Selection};
 use crate::object::Class;
 use crate::os::{Bind, Os, ParamSlot, Table};
+use crate::param;
 
 /// Where images are loaded.
 pub const PHYSICAL_BASE: u64 = 1 << 20;
@@ -202,7 +203,7 @@ pub(crate) fn place<'r>(
     }
     for (at, slot) in index.params.iter().enumerate() {
         if slot.wide && marks.section(slot.section) {
-            let size = text_len(value(slot));
+            let size = param::text(value(slot)).map_or(0, |text| text.len() as u64);
             if size > 0 {
                 add(Part::Text(at as u32), size, 1, &mut rodata);
             }
@@ -258,13 +259,4 @@ pub(crate) fn node_of(os: &Os, group: u32) -> Option<NodeId> {
 
 fn components_record(os: &Os, group: u32) -> u64 {
     5 + node_of(os, group).map_or(0, |n| os.tree.node(n).id.len() as u64)
-}
-
-/// How many bytes a wide parameter has outside of its own sixteen.
-fn text_len(value: &Value) -> u64 {
-    match value {
-        Value::Ipv6(_) => 0,
-        Value::Str(text) | Value::Enum(text) => text.len() as u64,
-        other => other.to_string().len() as u64,
-    }
 }

@@ -1,49 +1,12 @@
 //! Fills in the bytes of an image: sections, registrations, tables, parameters, and every address in them.
-//!
-//! # Parameters
-//!
-//! A parameter stored in 8 bytes holds a number, little endian:
-//!
-//! | type | number |
-//! |---|---|
-//! | bool | 0 or 1 |
-//! | int | two's complement |
-//! | size | bytes |
-//! | duration | nanoseconds |
-//! | enum | position in the declared list of words |
-//! | ipv4 | the address as a number (`10.0.2.15` is `0x0a00020f`) |
-//! | cidr | the IPv4 address as a number, and the prefix length in bits 32 to 39 |
-//! | mac | the address as a number, the first octet highest |
-//!
-//! One stored in 16 bytes holds a pointer and a length: of the string, or, for every other type, of the value's
-//! canonical text. An ipv6 parameter holds the 16 octets themselves, in network order.
 
-use bespoke_model::{ParamId, ParamType, Tree, Value};
+use bespoke_model::Value;
 
 use crate::layout::{Part, Region, VIRTUAL_OFFSET};
 use crate::object::{Patch, Relocation, Target};
 use crate::os::Table;
-use crate::plan::{ComposeError, Plan, text_of};
-
-/// The number that stands for a value in 8 bytes.
-pub(crate) fn word(tree: &Tree, param: ParamId, value: &Value) -> Option<u64> {
-    Some(match value {
-        Value::Bool(value) => u64::from(*value),
-        Value::Int(value) => *value as u64,
-        Value::Size(value) | Value::Duration(value) => *value,
-        Value::Enum(word) => match &tree.param(param).ty {
-            ParamType::Enum { values } => values.iter().position(|v| v == word)? as u64,
-            _ => return None,
-        },
-        Value::Ipv4(address) => u64::from(address.to_bits()),
-        Value::Cidr(net) => match net.addr() {
-            std::net::IpAddr::V4(address) => u64::from(address.to_bits()) | u64::from(net.prefix_len()) << 32,
-            std::net::IpAddr::V6(_) => return None,
-        },
-        Value::Mac(octets) => octets.iter().fold(0, |number, octet| number << 8 | u64::from(*octet)),
-        Value::Str(_) | Value::Ipv6(_) => return None,
-    })
-}
+use crate::param;
+use crate::plan::{ComposeError, Plan};
 
 /// Writes everything but the headers and the packed root.
 pub(crate) fn write_parts(plan: &Plan<'_>, out: &mut [u8]) -> Result<(), ComposeError> {
@@ -66,7 +29,7 @@ pub(crate) fn write_parts(plan: &Plan<'_>, out: &mut [u8]) -> Result<(), Compose
             Part::Table(Table::Program) => fill(bytes, plan.payload.program_table()),
             Part::Text(slot) => {
                 let slot = &plan.os.index.params[slot as usize];
-                fill(bytes, text_of(plan.resolution.value(slot.param)).unwrap_or_default().as_bytes());
+                fill(bytes, param::text(plan.resolution.value(slot.param)).unwrap_or_default().as_bytes());
             }
         }
     }
@@ -163,11 +126,11 @@ impl Linker<'_, '_> {
             }
             let value = plan.resolution.value(slot.param);
             let bytes: Vec<u8> = if !slot.wide {
-                word(&plan.os.tree, slot.param, value).unwrap_or_default().to_le_bytes().into()
+                param::word(&plan.os.tree, slot.param, value).unwrap_or_default().to_le_bytes().into()
             } else if let Value::Ipv6(address) = value {
                 address.octets().into()
             } else {
-                let text = text_of(value).unwrap_or_default();
+                let text = param::text(value).unwrap_or_default();
                 // An empty text has no place of its own; any address that is not zero does.
                 let placed = plan.places.parts.iter().find(|(part, ..)| *part == Part::Text(at as u32));
                 let offset = placed.map_or(0, |(_, _, offset, _)| *offset);

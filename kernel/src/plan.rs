@@ -1,20 +1,16 @@
 //! A configuration of the library OS, laid out: what is in the image, where, and its bytes.
 
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bespoke_model::{Footprint, NodeId, Resolution, Value};
+use bespoke_model::{Footprint, NodeId, Resolution};
 
-use crate::image;
 use crate::layout::{self, Extents, Part, Placed, Region, VIRTUAL_OFFSET};
-use crate::link;
 use crate::mark::{Marks, Selection};
 use crate::object::{SectionId, Target};
 use crate::os::{Bind, Layout, Os, SYSCALL, Table};
+use crate::param;
 use crate::payload::Payload;
 use crate::sizer;
-use crate::symbols::{self, SymbolEntry};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -108,17 +104,6 @@ pub enum ComposeError {
         /// Why.
         error: std::io::Error,
     },
-}
-
-/// What [`Plan::write`] left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// The bootable file.
-    pub image: PathBuf,
-    /// Its symbols, beside it: an ELF file that `nm` and gdb read.
-    pub symbols: PathBuf,
-    /// The length of the image.
-    pub bytes: u64,
 }
 
 /// A laid-out image.
@@ -274,11 +259,6 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Whether any code or data of the image has this (mangled) symbol.
-    pub fn has_symbol(&self, name: &str) -> bool {
-        self.symbol_entries().iter().any(|s| s.name == name)
-    }
-
     /// The entry point's physical address.
     pub fn entry(&self) -> u64 {
         let (section, offset) = self.os.object.start;
@@ -340,89 +320,6 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The bytes of the image.
-    ///
-    /// # Errors
-    /// When an address does not fit where it has to be written.
-    pub fn to_vec(&self) -> Result<Vec<u8>, ComposeError> {
-        let mut out = vec![0; self.extents.image_bytes as usize];
-        let segments: Vec<image::Segment> = self
-            .regions()
-            .map(|r| image::Segment {
-                offset: r.offset,
-                physical: r.address - VIRTUAL_OFFSET,
-                virtual_: r.address,
-                file_size: r.file_size,
-                memory_size: r.memory_size,
-                write: r.region == Region::Data,
-                execute: r.region == Region::Text,
-            })
-            .collect();
-        image::write_headers(&mut out, self.entry() as u32, &segments);
-        link::write_parts(self, &mut out)?;
-        let root = self.extents.region(Region::Root);
-        self.payload.root().write(&mut out[root.offset as usize..]);
-        Ok(out)
-    }
-
-    /// The symbols of the image, as an ELF file without code.
-    pub fn symbols_elf(&self) -> Vec<u8> {
-        symbols::write(self)
-    }
-
-    pub(crate) fn symbol_entries(&self) -> Vec<SymbolEntry<'_>> {
-        let mut entries = Vec::new();
-        for &(part, region, offset, size) in &self.places.parts {
-            let address = self.extents.region(region).physical + VIRTUAL_OFFSET + offset;
-            let mut add = |name, address, size, code, global| {
-                entries.push(SymbolEntry { name, address, size, region, code, global });
-            };
-            let Part::Section(section) = part else {
-                let name = match part {
-                    Part::Hook(hook) => format!("bespoke.hook:{}", self.os.index.hooks[hook as usize].name),
-                    Part::Table(Table::Components) => "bespoke.table:components".into(),
-                    Part::Table(Table::Program) => "bespoke.table:program".into(),
-                    Part::Table(Table::Refused(hook)) => {
-                        format!("bespoke.table:refused.{}", self.os.index.hooks[hook as usize].name)
-                    }
-                    _ => continue,
-                };
-                add(name.into(), address, size, false, true);
-                continue;
-            };
-            let section = &self.os.object.sections[section as usize];
-            for symbol in self.os.object.symbols_of(section) {
-                let name = self.os.object.symbol_name(symbol).into();
-                add(name, address + symbol.value, symbol.size, symbol.code, symbol.global);
-            }
-        }
-        entries
-    }
-
-    /// Writes the image and, beside it, `FILE.sym`. Both are complete before either has its name.
-    ///
-    /// # Errors
-    /// When the image cannot be made or the files cannot be written.
-    pub fn write(&self, path: &Path) -> Result<Written, ComposeError> {
-        let bytes = self.to_vec()?;
-        let mut symbols = path.as_os_str().to_owned();
-        symbols.push(".sym");
-        let symbols = PathBuf::from(symbols);
-        let image_file = beside(path, &bytes)?;
-        let symbols_file = beside(&symbols, &self.symbols_elf())?;
-        if path.is_dir() {
-            let error = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-            return Err(ComposeError::Write { path: path.to_owned(), error });
-        }
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |e: tempfile::PersistError| ComposeError::Write { path, error: e.error }
-        };
-        symbols_file.persist(&symbols).map_err(failed(&symbols))?;
-        image_file.persist(path).map_err(failed(path))?;
-        Ok(Written { image: path.to_owned(), symbols, bytes: bytes.len() as u64 })
-    }
-
     /// Who refers to an external, for a message: the symbol and its component.
     fn component_name(os: &Os, section: u32) -> String {
         match os.index.owners_of(section).first() {
@@ -443,19 +340,6 @@ impl<'a> Plan<'a> {
             value,
         }
     }
-}
-
-/// A file with these bytes, in the directory of `path` but not yet under that name.
-fn beside(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, ComposeError> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error| ComposeError::Write { path: path.to_owned(), error };
-    let mut file = tempfile::Builder::new()
-        .prefix(".bespoke-")
-        .permissions(std::fs::Permissions::from_mode(0o666)) // less the umask, as for any file
-        .tempfile_in(dir)
-        .map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.flush()).map_err(failed)?;
-    Ok(file)
 }
 
 fn check_externals(os: &Os, selection: &Selection, marks: &Marks) -> Result<(), ComposeError> {
@@ -519,18 +403,10 @@ fn check_hooks(os: &Os, selection: &Selection, marks: &Marks) -> Result<(), Comp
 fn check_params(os: &Os, resolution: &Resolution, marks: &Marks) -> Result<(), ComposeError> {
     for slot in os.index.params.iter().filter(|slot| !slot.wide && marks.section(slot.section)) {
         let value = resolution.value(slot.param);
-        if link::word(&os.tree, slot.param, value).is_none() {
+        if param::word(&os.tree, slot.param, value).is_none() {
             let param = os.tree.param(slot.param).id.clone();
             return Err(ComposeError::ParamForm { param, value: value.to_string() });
         }
     }
     Ok(())
-}
-
-/// A parameter's value that has a text of its own.
-pub(crate) fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::Ipv6(_) => None,
-        other => Some(other.to_string()),
-    }
 }

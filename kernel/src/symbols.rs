@@ -4,18 +4,19 @@ use std::borrow::Cow;
 
 use object::elf;
 
-use crate::layout::Region;
+use crate::layout::{Part, Region, VIRTUAL_OFFSET};
+use crate::os::Table;
 use crate::plan::Plan;
 
 /// A name in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SymbolEntry<'p> {
-    pub(crate) name: Cow<'p, str>,
-    pub(crate) address: u64,
-    pub(crate) size: u64,
-    pub(crate) region: Region,
-    pub(crate) code: bool,
-    pub(crate) global: bool,
+struct SymbolEntry<'p> {
+    name: Cow<'p, str>,
+    address: u64,
+    size: u64,
+    region: Region,
+    code: bool,
+    global: bool,
 }
 
 struct Header {
@@ -31,6 +32,36 @@ struct Header {
     entry: u64,
 }
 
+/// Every name in the image.
+fn entries<'p>(plan: &'p Plan<'_>) -> Vec<SymbolEntry<'p>> {
+    let mut entries = Vec::new();
+    for &(part, region, offset, size) in &plan.places.parts {
+        let address = plan.extents.region(region).physical + VIRTUAL_OFFSET + offset;
+        let mut add = |name, address, size, code, global| {
+            entries.push(SymbolEntry { name, address, size, region, code, global });
+        };
+        let Part::Section(section) = part else {
+            let name = match part {
+                Part::Hook(hook) => format!("bespoke.hook:{}", plan.os.index.hooks[hook as usize].name),
+                Part::Table(Table::Components) => "bespoke.table:components".into(),
+                Part::Table(Table::Program) => "bespoke.table:program".into(),
+                Part::Table(Table::Refused(hook)) => {
+                    format!("bespoke.table:refused.{}", plan.os.index.hooks[hook as usize].name)
+                }
+                _ => continue,
+            };
+            add(name.into(), address, size, false, true);
+            continue;
+        };
+        let section = &plan.os.object.sections[section as usize];
+        for symbol in plan.os.object.symbols_of(section) {
+            let name = plan.os.object.symbol_name(symbol).into();
+            add(name, address + symbol.value, symbol.size, symbol.code, symbol.global);
+        }
+    }
+    entries
+}
+
 pub(crate) fn write(plan: &Plan<'_>) -> Vec<u8> {
     let regions: Vec<_> = plan.regions().collect();
     let mut names = vec![0];
@@ -41,7 +72,7 @@ pub(crate) fn write(plan: &Plan<'_>) -> Vec<u8> {
         at
     };
 
-    let mut symbols = plan.symbol_entries();
+    let mut symbols = entries(plan);
     for r in &regions {
         for (what, address) in [("start", r.address), ("end", r.address + r.memory_size)] {
             symbols.push(SymbolEntry {

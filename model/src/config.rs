@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item as EditItem, Table, value as edit_value};
 
-use crate::decisions::Decision;
+use crate::decision::Decision;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
 use crate::document::{self, Placed};
 use crate::reader::Reader;

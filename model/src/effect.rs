@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::decisions::{Decision, Decisions};
+use crate::decision::Decision;
+use crate::decisions::Decisions;
 use crate::fix::Budget;
 use crate::refusal::Refusal;
 use crate::resolve::Resolution;

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fixedbitset::FixedBitSet;
 use serde::Serialize;
 
-use crate::decisions::{By, Decision, Decisions};
+use crate::decision::Decision;
+use crate::decisions::{By, Decisions};
 use crate::effect::{Change, Effect, Measure};
 use crate::problem::Lit;
 use crate::refusal::Proof;

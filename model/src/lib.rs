@@ -43,6 +43,7 @@
 mod check;
 mod compare;
 mod config;
+mod decision;
 mod decisions;
 mod declaration;
 mod diagnostics;
@@ -70,7 +71,8 @@ mod value;
 
 pub use compare::{Conflict, Difference, Merge};
 pub use config::{Config, Program, SCHEMA};
-pub use decisions::{By, Decision, DecisionValue, Decisions};
+pub use decision::Decision;
+pub use decisions::{By, Decisions};
 pub use declaration::Condition;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Severity, closest, did_you_mean};
 pub use effect::{Change, Delta, Effect, Footprint, Measure, ParamChange};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::decisions::Decision;
+use crate::decision::Decision;
 use crate::tree::{Kind, Tree, last_part};
 
 /// One thing that was changed in a config so that it fits this tree.

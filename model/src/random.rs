@@ -6,7 +6,8 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::decisions::{By, Decision, Decisions};
+use crate::decision::Decision;
+use crate::decisions::{By, Decisions};
 use crate::problem::Lit;
 use crate::resolve::{Pinned, Stand};
 use crate::solver::{Guide, Solver};

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::decisions::{By, Decision};
+use crate::decision::Decision;
+use crate::decisions::By;
 
 /// Where in a declaration a rule stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::decisions::{Decision, Decisions};
+use crate::decision::Decision;
+use crate::decisions::Decisions;
 use crate::diagnostics::line_and_column;
 use crate::effect::{Change, Measure};
 use crate::fix::{Budget, Fix};

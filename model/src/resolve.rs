@@ -6,7 +6,8 @@ use std::sync::Arc;
 use fixedbitset::FixedBitSet;
 use serde::Serialize;
 
-use crate::decisions::{By, Decision, Decisions};
+use crate::decision::Decision;
+use crate::decisions::{By, Decisions};
 use crate::declaration::typed;
 use crate::problem::{Lit, Why};
 use crate::refusal::Refusal;

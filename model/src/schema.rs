@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::decisions::Decision;
+use crate::decision::Decision;
 use crate::tree::{Kind, Tree, last_part};
 use crate::value::{ParamType, Value};
 
