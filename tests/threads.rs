@@ -1,4 +1,6 @@
-//! Threads, signals, time and memory as real programs use them.
+//! Threads, signals, time, memory and files as real programs use them.
+
+use std::process::Command;
 
 use bespoke_tests::{Scratch, program};
 
@@ -11,6 +13,18 @@ fn all_ok(source: &str, flavour: &str, set: &str, status: i32) {
     let bad: Vec<_> = run.out.lines().filter(|line| !line.ends_with(": ok") && *line != "the end").collect();
     assert!(bad.is_empty() && run.out.ends_with("the end\n"), "{source}, {flavour}: {run:?}");
     assert_eq!(run.status, status, "{source}, {flavour}: {run:?}");
+}
+
+/// Boots a program on everything; in `folder` it says what it says on the host itself in an empty folder.
+#[track_caller]
+fn as_on_the_host(source: &str, flavour: &str, set: &str, folder: &str) {
+    let program = program(source, flavour);
+    let native = tempfile::tempdir().expect("a scratch folder");
+    let host = Command::new(&program).arg(native.path()).output().expect("a program of the host");
+    let set = format!("\"debug.log\" = false\n{set}");
+    let run = Scratch::for_program(&program, "everything", &set).boot(&[folder]);
+    assert_eq!(run.out, String::from_utf8_lossy(&host.stdout), "{source}, {flavour}: {}", run.err);
+    assert_eq!(Some(run.status), host.status.code(), "{source}, {flavour}: {run:?}");
 }
 
 const RING_0: &str = "\"hardening.smap\" = false\n\"hardening.isolation\" = \"ring0\"\n";
@@ -92,6 +106,13 @@ fn signals_are_read_from_a_descriptor() {
 fn files_are_as_on_linux() {
     for flavour in ["musl", "glibc"] {
         all_ok("files.c", flavour, "", 0);
+    }
+}
+
+#[test]
+fn files_are_watched_as_on_linux() {
+    for (flavour, set) in [("musl", ""), ("glibc", RING_0)] {
+        as_on_the_host("inotify.c", flavour, set, "/tmp");
     }
 }
 

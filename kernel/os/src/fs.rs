@@ -5,6 +5,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod fifo;
 pub mod file;
+pub mod inotify;
 pub mod memfd;
 pub mod node;
 pub mod packed;

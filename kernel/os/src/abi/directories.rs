@@ -54,6 +54,9 @@ fn getdents64(args: &Args) -> Result<u64> {
         position += 1;
     }
     file.position.set(position as u64);
+    if let Some(witness) = &directory.witness {
+        witness.listed();
+    }
     Ok(written as u64)
 }
 

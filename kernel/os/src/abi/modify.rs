@@ -5,7 +5,8 @@ use super::open::{masked, resolve_at, walk_at};
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
-use crate::fs::node::{Change, Node, Wish, permit};
+use crate::fs::node::{Change, Event, Name, Wish, permit, tell};
+use crate::fs::path::Location;
 use crate::memory::user;
 use alloc::rc::Rc;
 use linux_raw_sys::general::*;
@@ -51,7 +52,8 @@ fn make(directory: u64, path: u64, mode: u32, target: &[u8]) -> Result<u64> {
         return Err(Errno::ENOENT);
     }
     permit(&*place.directory.node, Wish::Use(W_OK))?;
-    place.directory.node.create(&place.name, mode, target)?;
+    let node = place.directory.node.create(&place.name, mode, target)?;
+    tell(&Event::Created(Name { directory: &place.directory.node, name: &place.name, node: &node }));
     Ok(0)
 }
 
@@ -104,6 +106,7 @@ fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
     }
     permit(&*place.directory.node, Wish::Remove(&*found.node))?;
     place.directory.node.remove(&place.name, is_directory)?;
+    tell(&Event::Removed(Name { directory: &place.directory.node, name: &place.name, node: &found.node }));
     Ok(0)
 }
 
@@ -145,6 +148,11 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
         None => permit(&*to.directory.node, Wish::Use(W_OK))?,
     }
     from.directory.node.rename(&from.name, &to.directory.node, &to.name)?;
+    tell(&Event::Moved {
+        from: Name { directory: &from.directory.node, name: &from.name, node: &moved.node },
+        to: Name { directory: &to.directory.node, name: &to.name, node: &moved.node },
+        replaced: to.found.as_ref().map(|replaced| &replaced.node),
+    });
     Ok(0)
 }
 
@@ -163,13 +171,14 @@ fn renameat2(args: &Args) -> Result<u64> {
 }
 
 fn add_name(from: (u64, u64), to: (u64, u64), follow: bool) -> Result<u64> {
-    let node = resolve_at(from.0, from.1, follow)?;
+    let node = &resolve_at(from.0, from.1, follow)?.node;
     let to = walk_at(to.0, to.1, false)?;
     if to.found.is_some() {
         return Err(Errno::EEXIST);
     }
     permit(&*to.directory.node, Wish::Use(W_OK))?;
-    to.directory.node.link(&to.name, node.node.clone())?;
+    to.directory.node.link(&to.name, node.clone())?;
+    tell(&Event::Linked(Name { directory: &to.directory.node, name: &to.name, node }));
     Ok(0)
 }
 
@@ -182,33 +191,41 @@ fn linkat(args: &Args) -> Result<u64> {
     add_name((from, old), (to, new), flags as u32 & AT_SYMLINK_FOLLOW != 0)
 }
 
-/// The node of an open file.
-fn node_of(fd: u64) -> Result<Rc<dyn Node>> {
-    let file = file::get(fd)?;
-    file.location.as_ref().map(|location| location.node.clone()).ok_or(Errno::EINVAL)
+/// Where an open file is.
+fn location_of(fd: u64) -> Result<Rc<Location>> {
+    file::get(fd)?.location.clone().ok_or(Errno::EINVAL)
 }
 
-fn resize(node: &Rc<dyn Node>, size: u64) -> Result<u64> {
+/// Changes a file and tells of it: `IN_*` of `inotify(7)`, or nothing.
+fn change(location: &Location, change: &Change, event: u32) -> Result<u64> {
+    location.node.change(change)?;
+    if event != 0 {
+        tell(&Event::Changed(location, event));
+    }
+    Ok(0)
+}
+
+fn resize(location: &Location, size: u64) -> Result<u64> {
     if (size as i64) < 0 {
         return Err(Errno::EINVAL);
     }
-    if node.is_directory() {
+    if location.node.is_directory() {
         return Err(Errno::EISDIR);
     }
-    node.change(&Change { size: Some(size), ..Change::default() }).map(|()| 0)
+    change(location, &Change { size: Some(size), ..Change::default() }, IN_MODIFY)
 }
 
 fn truncate(args: &Args) -> Result<u64> {
     let location = resolve_at(HERE, args.0[0], true)?;
     permit(&*location.node, Wish::Use(W_OK))?;
-    resize(&location.node, args.0[1])
+    resize(&location, args.0[1])
 }
 
 fn ftruncate(args: &Args) -> Result<u64> {
     if file::get(args.0[0])?.flags.get() & O_ACCMODE == O_RDONLY {
         return Err(Errno::EINVAL);
     }
-    resize(&node_of(args.0[0])?, args.0[1])
+    resize(&*location_of(args.0[0])?, args.0[1])
 }
 
 /// Room is made by growing the file; holes cannot be punched.
@@ -218,63 +235,71 @@ fn fallocate(args: &Args) -> Result<u64> {
     match mode as u32 {
         FALLOC_FL_KEEP_SIZE => Ok(0),
         0 => {
-            let node = node_of(fd)?;
-            if node.stat().size < end { resize(&node, end) } else { Ok(0) }
+            let location = location_of(fd)?;
+            if location.node.stat().size < end { resize(&location, end) } else { Ok(0) }
         }
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
 
-fn set_permissions(node: &Rc<dyn Node>, mode: u64) -> Result<u64> {
-    permit(&**node, Wish::Own)?;
-    node.change(&Change { permissions: Some(mode as u32), ..Change::default() }).map(|()| 0)
+fn set_permissions(location: &Location, mode: u64) -> Result<u64> {
+    permit(&*location.node, Wish::Own)?;
+    change(location, &Change { permissions: Some(mode as u32), ..Change::default() }, IN_ATTRIB)
 }
 
 fn chmod(args: &Args) -> Result<u64> {
-    set_permissions(&resolve_at(HERE, args.0[0], true)?.node, args.0[1])
+    set_permissions(&*resolve_at(HERE, args.0[0], true)?, args.0[1])
 }
 
 fn fchmod(args: &Args) -> Result<u64> {
-    set_permissions(&node_of(args.0[0])?, args.0[1])
+    set_permissions(&*location_of(args.0[0])?, args.0[1])
 }
 
 fn fchmodat(args: &Args) -> Result<u64> {
-    set_permissions(&resolve_at(args.0[0], args.0[1], true)?.node, args.0[2])
+    set_permissions(&*resolve_at(args.0[0], args.0[1], true)?, args.0[2])
 }
 
-fn set_owner(node: &Rc<dyn Node>, user: u64, group: u64) -> Result<u64> {
+fn set_owner(location: &Location, user: u64, group: u64) -> Result<u64> {
     let given = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
-    permit(&**node, Wish::Give(given(user), given(group)))?;
-    node.change(&Change { user: given(user), group: given(group), ..Change::default() }).map(|()| 0)
+    let (user, group) = (given(user), given(group));
+    permit(&*location.node, Wish::Give(user, group))?;
+    let event = if user.or(group).is_some() { IN_ATTRIB } else { 0 };
+    change(location, &Change { user, group, ..Change::default() }, event)
 }
 
 fn chown(args: &Args) -> Result<u64> {
-    set_owner(&resolve_at(HERE, args.0[0], true)?.node, args.0[1], args.0[2])
+    set_owner(&*resolve_at(HERE, args.0[0], true)?, args.0[1], args.0[2])
 }
 
 fn lchown(args: &Args) -> Result<u64> {
-    set_owner(&resolve_at(HERE, args.0[0], false)?.node, args.0[1], args.0[2])
+    set_owner(&*resolve_at(HERE, args.0[0], false)?, args.0[1], args.0[2])
 }
 
 fn fchown(args: &Args) -> Result<u64> {
-    set_owner(&node_of(args.0[0])?, args.0[1], args.0[2])
+    set_owner(&*location_of(args.0[0])?, args.0[1], args.0[2])
 }
 
 fn fchownat(args: &Args) -> Result<u64> {
     let [directory, path, user, group, flags, _] = args.0;
     let flags = flags as u32;
     if flags & AT_EMPTY_PATH != 0 && user::read::<u8>(path)? == 0 {
-        return set_owner(&node_of(directory)?, user, group);
+        return set_owner(&*location_of(directory)?, user, group);
     }
-    set_owner(&resolve_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?.node, user, group)
+    set_owner(&*resolve_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?, user, group)
 }
 
 type Time = Option<(i64, u32)>;
 
 /// `now`: both are the time of day, which more may set.
-fn set_times(node: &Rc<dyn Node>, accessed: Time, modified: Time, now: bool) -> Result<u64> {
-    permit(&**node, if now { Wish::Touch } else { Wish::Own })?;
-    node.change(&Change { accessed, modified, ..Change::default() }).map(|()| 0)
+fn set_times(location: &Location, accessed: Time, modified: Time, now: bool) -> Result<u64> {
+    permit(&*location.node, if now { Wish::Touch } else { Wish::Own })?;
+    let event = match (accessed, modified) {
+        (Some(_), Some(_)) => IN_ATTRIB,
+        (Some(_), None) => IN_ACCESS,
+        (None, Some(_)) => IN_MODIFY,
+        (None, None) => 0,
+    };
+    change(location, &Change { accessed, modified, ..Change::default() }, event)
 }
 
 fn utime(args: &Args) -> Result<u64> {
@@ -284,7 +309,7 @@ fn utime(args: &Args) -> Result<u64> {
         0 => [time_of_day(), time_of_day()],
         address => user::read::<[i64; 2]>(address)?.map(|seconds| (seconds, 0)),
     };
-    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]), now)
+    set_times(&*resolve_at(HERE, path, true)?, Some(times[0]), Some(times[1]), now)
 }
 
 fn utimes(args: &Args) -> Result<u64> {
@@ -297,7 +322,7 @@ fn utimes(args: &Args) -> Result<u64> {
             [(a, b as u32 * 1000), (c, d as u32 * 1000)]
         }
     };
-    set_times(&resolve_at(HERE, path, true)?.node, Some(times[0]), Some(times[1]), now)
+    set_times(&*resolve_at(HERE, path, true)?, Some(times[0]), Some(times[1]), now)
 }
 
 fn utimensat(args: &Args) -> Result<u64> {
@@ -319,9 +344,9 @@ fn utimensat(args: &Args) -> Result<u64> {
         now = parts[1] == i64::from(UTIME_NOW) && parts[3] == i64::from(UTIME_NOW);
         (read(times)?, read(times + 16)?)
     };
-    let node = match path {
-        0 => node_of(directory)?,
-        path => resolve_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?.node.clone(),
+    let location = match path {
+        0 => location_of(directory)?,
+        path => resolve_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?,
     };
-    set_times(&node, accessed, modified, now)
+    set_times(&location, accessed, modified, now)
 }

@@ -3,12 +3,11 @@
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
-use crate::fs::node::{Directory, Wish, permit};
+use crate::fs::node::{self, Directory, Event, Name, Wish, permit};
 use crate::fs::path::{self, Location, Target};
 use crate::memory::user;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -62,14 +61,15 @@ fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Res
         None if target.must_be_directory => return Err(Errno::EISDIR),
         None => {
             permit(&*target.directory.node, Wish::Use(W_OK))?;
-            let node = target.directory.node.create(&target.name, S_IFREG | masked(permissions), &[])?;
+            let directory = &target.directory.node;
+            let node = directory.create(&target.name, S_IFREG | masked(permissions), &[])?;
+            node::tell(&Event::Created(Name { directory, name: &target.name, node: &node }));
             Rc::new(Location { path: path::join(&target.directory.path, &target.name), node })
         }
     };
     let kind = location.node.kind();
     if flags & O_PATH != 0 {
-        let file = Rc::new(Directory { node: location.node.clone(), entries: RefCell::new(None) });
-        return file::open_at(file, flags, Some(location));
+        return file::open_at(Rc::new(Directory::of(&location)), flags, Some(location));
     }
     if kind == S_IFLNK {
         return Err(Errno::ELOOP);
@@ -92,10 +92,15 @@ fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Res
         if flags & O_ACCMODE != O_RDONLY || flags & O_CREAT != 0 || flags & O_TRUNC != 0 {
             return Err(Errno::EISDIR);
         }
-        let file = Rc::new(Directory { node: location.node.clone(), entries: RefCell::new(None) });
-        return file::open_at(file, flags, Some(location));
+        return file::open_at(Rc::new(Directory::open(&location)), flags, Some(location));
     }
-    let file = location.node.clone().open(flags)?;
+    let mut file = location.node.clone().open(flags)?;
+    if existed && flags & O_TRUNC != 0 {
+        node::tell(&Event::Changed(&location, IN_MODIFY));
+    }
+    if kind == S_IFREG {
+        file = node::opened(&location, file, flags);
+    }
     file::open_at(file, flags & !(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY), Some(location))
 }
 

@@ -1,6 +1,7 @@
 //! Nodes of file systems: what a path leads to.
 
 use super::file::{Access, File, Stat};
+use super::path::Location;
 use crate::errno::{Errno, Result};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -65,6 +66,55 @@ crate::hook!(fn guards() -> "permission": fn(&dyn Node, Wish) -> Result<()>);
 /// Whether this may be done with a node.
 pub fn permit(node: &dyn Node, wish: Wish) -> Result<()> {
     guards().iter().try_for_each(|guard| (guard.item)(node, wish))
+}
+
+/// A name in a directory, and what it names.
+pub struct Name<'a> {
+    pub directory: &'a Rc<dyn Node>,
+    pub name: &'a [u8],
+    pub node: &'a Rc<dyn Node>,
+}
+
+/// What the program did to names and attributes, for those who watch.
+pub enum Event<'a> {
+    /// Something new has got its name.
+    Created(Name<'a>),
+    /// Something has got one more name.
+    Linked(Name<'a>),
+    Removed(Name<'a>),
+    /// A name has moved, maybe to the place of something else.
+    Moved {
+        from: Name<'a>,
+        to: Name<'a>,
+        replaced: Option<&'a Rc<dyn Node>>,
+    },
+    /// Contents or attributes have changed otherwise than by writing to an open file: `IN_*` of `inotify(7)`.
+    Changed(&'a Location, u32),
+}
+
+// Told of events.
+crate::hook!(fn watchers() -> "file-event": fn(&Event));
+// Told of a file that is being opened by its path, with O_* flags; what it returns is opened in its place.
+crate::hook!(fn openers() -> "file-opened": fn(&Rc<Location>, Rc<dyn File>, u32) -> Rc<dyn File>);
+// Told of a directory that is being opened.
+crate::hook!(fn directory_openers() -> "directory-opened": fn(&Rc<Location>) -> Rc<dyn Witness>);
+
+/// Tells those who watch.
+pub fn tell(event: &Event) {
+    for watcher in watchers() {
+        (watcher.item)(event);
+    }
+}
+
+/// What stands for a file that has been opened by its path.
+pub fn opened(location: &Rc<Location>, file: Rc<dyn File>, flags: u32) -> Rc<dyn File> {
+    openers().iter().fold(file, |file, opener| (opener.item)(location, file, flags))
+}
+
+/// Told of what is done with an open directory; goes when it is closed.
+pub trait Witness {
+    /// Its entries were asked for.
+    fn listed(&self);
 }
 
 /// A file, directory or link, open or not. What a file system cannot do is EROFS by default: file systems that change override it.
@@ -147,6 +197,20 @@ impl dyn Node {
 pub struct Directory {
     pub node: Rc<dyn Node>,
     pub entries: RefCell<Option<Vec<DirectoryEntry>>>,
+    pub witness: Option<Rc<dyn Witness>>,
+}
+
+impl Directory {
+    /// Names a place only (`O_PATH`): of no interest to anybody.
+    pub fn of(location: &Location) -> Self {
+        Self { node: location.node.clone(), entries: RefCell::new(None), witness: None }
+    }
+
+    /// To be listed.
+    pub fn open(location: &Rc<Location>) -> Self {
+        let witness = directory_openers().first().map(|opener| (opener.item)(location));
+        Self { witness, ..Self::of(location) }
+    }
 }
 
 impl File for Directory {

@@ -4,6 +4,7 @@ use super::socket::{self, AF_UNIX, Call, Common, Family, Protocol, Reply};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{Description, Readiness};
+use crate::fs::node::{Event, Name, tell};
 use crate::fs::path;
 use crate::list;
 use crate::sched::wait::Queue;
@@ -328,7 +329,9 @@ impl Protocol for Unix {
                 if target.found.is_some() || target.name.is_empty() {
                     return Err(Errno::EADDRINUSE);
                 }
-                let node = target.directory.node.create(&target.name, S_IFSOCK | 0o755, &[])?;
+                let directory = &target.directory.node;
+                let node = directory.create(&target.name, S_IFSOCK | 0o755, &[])?;
+                tell(&Event::Created(Name { directory, name: &target.name, node: &node }));
                 let stat = node.stat();
                 (Place::Node(stat.device, stat.inode), path.to_vec())
             }
