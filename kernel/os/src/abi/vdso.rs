@@ -64,6 +64,21 @@ fn try_map() -> Option<u64> {
     Some(address + PAGE)
 }
 
+/// Instructions that look at [`Known`]: `r8` its address, `r9` what the time of day is ahead by, `r10` the scale. What is not known leads to the label `3`, the system call.
+macro_rules! look {
+    () => {
+        "lea r8, [rip + 200b - 4096]; mov r9, [r8 + 16]; mov r10, [r8]; cmp r9, -1; je 3f; test r10, r10; jz 3f"
+    };
+}
+
+/// Instructions that tell the time by what [`look!`] found: `rax` seconds, `rdx` nanoseconds. Changes `rcx`.
+macro_rules! tell {
+    () => {
+        "lfence; rdtsc; shl rdx, 32; or rax, rdx; sub rax, [r8 + 8]; mul r10; shrd rax, rdx, 32; add rax, r9; \
+         xor edx, edx; mov ecx, 1000000000; div rcx"
+    };
+}
+
 /// Not code of the kernel: the bytes of the shared object.
 #[unsafe(naked)]
 unsafe extern "C" fn object() {
@@ -158,17 +173,7 @@ unsafe extern "C" fn object() {
         "mov r10, [r8]",
         "test r10, r10",
         "jz 3f",
-        "lfence",
-        "rdtsc",
-        "shl rdx, 32",
-        "or rax, rdx",
-        "sub rax, [r8 + 8]",
-        "mul r10",
-        "shrd rax, rdx, 32",
-        "add rax, r9",
-        "xor edx, edx",
-        "mov ecx, 1000000000",
-        "div rcx",
+        tell!(),
         "mov [rsi], rax",
         "mov [rsi + 8], rdx",
         "xor eax, eax",
@@ -180,26 +185,10 @@ unsafe extern "C" fn object() {
         // int gettimeofday(struct timeval *, struct timezone *)
         ".balign 16, 0xcc",
         "271:",
-        "lea r8, [rip + 200b - 4096]",
-        "mov r9, [r8 + 16]",
-        "mov r10, [r8]",
-        "cmp r9, -1",
-        "je 3f",
-        "test r10, r10",
-        "jz 3f",
+        look!(),
         "test rdi, rdi",
         "jz 2f",
-        "lfence",
-        "rdtsc",
-        "shl rdx, 32",
-        "or rax, rdx",
-        "sub rax, [r8 + 8]",
-        "mul r10",
-        "shrd rax, rdx, 32",
-        "add rax, r9",
-        "xor edx, edx",
-        "mov ecx, 1000000000",
-        "div rcx",
+        tell!(),
         "mov [rdi], rax",
         "mov eax, edx",
         "xor edx, edx",
@@ -220,23 +209,8 @@ unsafe extern "C" fn object() {
         // time_t time(time_t *)
         ".balign 16, 0xcc",
         "272:",
-        "lea r8, [rip + 200b - 4096]",
-        "mov r9, [r8 + 16]",
-        "mov r10, [r8]",
-        "cmp r9, -1",
-        "je 3f",
-        "test r10, r10",
-        "jz 3f",
-        "rdtsc",
-        "shl rdx, 32",
-        "or rax, rdx",
-        "sub rax, [r8 + 8]",
-        "mul r10",
-        "shrd rax, rdx, 32",
-        "add rax, r9",
-        "xor edx, edx",
-        "mov ecx, 1000000000",
-        "div rcx",
+        look!(),
+        tell!(),
         "test rdi, rdi",
         "jz 2f",
         "mov [rdi], rax",
