@@ -3,13 +3,13 @@
 use super::virtio::{Part, Ring, Transport};
 use crate::cell::KernelCell;
 use crate::list;
-use crate::sched::thread;
+use crate::sched::thread::{self, Idle};
 use crate::sched::wait::{self, Queue};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-crate::register!("idle": fn() -> bool = { 30 => idle });
+crate::register!("idle": fn() -> Idle = { 30 => idle });
 
 /// A queue of a device.
 pub struct Requests {
@@ -29,17 +29,10 @@ pub struct Requests {
 
 static ALL: KernelCell<Vec<Rc<Requests>>> = KernelCell::new(Vec::new());
 
-/// Halts while all threads wait for devices.
-fn idle() -> bool {
-    if thread::is_contended() {
-        return true;
-    }
-    if !ALL.borrow().iter().any(|requests| requests.pending.get() > 0) {
-        return false;
-    }
-    x86_64::instructions::interrupts::enable_and_hlt();
-    x86_64::instructions::interrupts::disable();
-    true
+/// Devices tell of their answers.
+fn idle() -> Idle {
+    let is_asked = ALL.borrow().iter().any(|requests| requests.pending.get() > 0);
+    if is_asked { Idle::Interrupt } else { Idle::Never }
 }
 
 impl Requests {

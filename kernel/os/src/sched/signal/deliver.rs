@@ -243,6 +243,8 @@ fn run_handler(thread: &Thread, frame: &mut Frame, signal: &Signal, address: u64
     }
     let own = if flags & SA_NODEFER == 0 { bit(signal.number) } else { 0 };
     thread.set_mask(blocked | mask | own);
+    // An exception that is still flagged must not be raised again by the handler's first instruction.
+    fpu::reset();
     frame.restore_fully();
     frame.rip = handler;
     frame.rsp = at;
