@@ -124,6 +124,8 @@ pub struct Options {
     pub connected: Network,
     /// The guest's address on QEMU's network, when it is not the 10.0.2.15 that QEMU gives out.
     pub guest_address: Option<Ipv4Addr>,
+    /// A device that gives the guest random numbers.
+    pub entropy: bool,
     /// Disks, in the order in which the guest finds them.
     pub drives: Vec<Drive>,
     /// Folders of the host.
@@ -156,6 +158,7 @@ impl Default for Options {
             network: false,
             connected: Network::default(),
             guest_address: None,
+            entropy: false,
             drives: Vec::new(),
             shares: Vec::new(),
             args: Vec::new(),
@@ -287,7 +290,12 @@ pub fn start(image: &Path, options: &Options) -> Result<Running, RunError> {
     network::check(options)?;
     std::fs::File::open(image).map_err(|error| RunError::Image { path: image.to_owned(), error })?;
     let network = options.network || !options.ports.is_empty();
-    storage::check(&options.drives, &options.shares, options.machine, usize::from(network))?;
+    storage::check(
+        &options.drives,
+        &options.shares,
+        options.machine,
+        usize::from(network) + usize::from(options.entropy),
+    )?;
     let accel = match options.accel {
         Accel::Auto => accel::choose(options.qemu.as_deref()),
         other => other,
@@ -577,6 +585,12 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
         add(match options.machine {
             Machine::Microvm => &["virtio-net-device,netdev=net"],
             Machine::Q35 => &["virtio-net-pci,netdev=net,romfile="],
+        });
+    }
+    if options.entropy {
+        add(match options.machine {
+            Machine::Microvm => &["-device", "virtio-rng-device"],
+            Machine::Q35 => &["-device", "virtio-rng-pci"],
         });
     }
     let mut line = options.terminal.word();

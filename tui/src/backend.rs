@@ -91,7 +91,7 @@ impl Backend for Kernel {
     }
 }
 
-/// The machine that fits a set of parts: with a network card when there is a driver for one.
+/// The machine that fits a set of parts: with a network card and an entropy device when there are drivers for them.
 pub fn options(tree: &Tree, resolution: &Resolution) -> Options {
     let is_on = |id| tree.find(id).is_some_and(|n| resolution.is_on(n));
     let address = tree.find_param("net.ipv4.address").map(|p| resolution.value(p));
@@ -104,8 +104,8 @@ pub fn options(tree: &Tree, resolution: &Resolution) -> Options {
         },
         _ => None,
     };
-    let network = is_on("driver.virtio-net");
-    Options { network, guest_address, ..Options::default() }
+    let (network, entropy) = (is_on("driver.virtio-net"), is_on("driver.virtio-rng"));
+    Options { network, entropy, guest_address, ..Options::default() }
 }
 
 /// Builds an image and writes it as an OCI image: into a folder, or as one file. The length of the bootable file in it.

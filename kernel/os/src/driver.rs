@@ -15,3 +15,4 @@ pub mod virtio_mmio;
 pub mod virtio_net;
 pub mod virtio_pci;
 pub mod virtio_requests;
+pub mod virtio_rng;

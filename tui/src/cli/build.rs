@@ -149,6 +149,7 @@ pub fn run(args: &Run) -> Done {
             }
         }
         options.network = fits.network;
+        options.entropy = fits.entropy;
         options.guest_address = fits.guest_address;
         backend::build(loaded.kernel.os(), &loaded.chain, &loaded.resolution, &image)?;
         image

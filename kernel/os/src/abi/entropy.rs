@@ -26,11 +26,17 @@ fn jitter() -> u64 {
     state ^ state >> 31
 }
 
+// Adds other sources to a seed, none of which has to be trusted.
+crate::hook!(fn sources() -> "entropy": fn(&mut [u8]));
+
 /// Fills a seed.
 pub fn fill(seed: &mut [u8]) {
     let has_rdrand = __cpuid(1).ecx & 1 << 30 != 0;
     for chunk in seed.chunks_mut(8) {
         let word = has_rdrand.then(rdrand).flatten().unwrap_or(0) ^ jitter();
         chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+    }
+    for source in sources() {
+        (source.item)(seed);
     }
 }

@@ -1,5 +1,6 @@
 //! `/dev`.
 pub mod full;
+pub mod hwrng;
 pub mod null;
 pub mod random;
 pub mod streams;
