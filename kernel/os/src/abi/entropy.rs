@@ -13,17 +13,16 @@ fn rdrand() -> Option<u64> {
     })
 }
 
-/// Mixes the cycle counter's low bits over many reads; the finaliser is splitmix64's.
+/// Mixes the cycle counter's low bits over many reads, by the steps and the constant of Maiga's mxm.
 fn jitter() -> u64 {
+    const ODD: u64 = 0xbea2_25f9_eb34_556d;
     let mut state = 0u64;
     for _ in 0..64 {
         // SAFETY: every x86-64 processor has the counter.
-        state = state.rotate_left(7) ^ unsafe { _rdtsc() };
-        state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        state = (state.rotate_left(7) ^ unsafe { _rdtsc() }).wrapping_mul(ODD);
     }
-    state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ state >> 31
+    state = (state ^ state >> 32).wrapping_mul(ODD);
+    state ^ state >> 29
 }
 
 // Adds other sources to a seed, none of which has to be trusted.
