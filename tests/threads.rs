@@ -167,6 +167,13 @@ fn files_are_watched_as_on_linux() {
 }
 
 #[test]
+fn memory_is_shared_by_name_and_threads_have_names() {
+    for flavour in ["musl", "glibc"] {
+        all_ok("named.c", flavour, "", 0);
+    }
+}
+
+#[test]
 fn permissions_are_as_on_linux() {
     all_ok("permissions.c", "musl", "", 0);
     // Not heeded, and nothing falls over.

@@ -1,6 +1,7 @@
 //! `/proc` (`proc(5)`).
 pub mod process;
 pub mod system;
+pub mod task;
 
 use super::path::Mount;
 use super::synthetic::Names;

@@ -89,13 +89,14 @@ impl Node for Text {
         }
         let mut text = Vec::new();
         (self.0)(&mut text);
-        Ok(Rc::new(OpenText { node: self, text }))
+        Ok(Rc::new(OpenText { stat: self.stat(), text }))
     }
 }
 
-struct OpenText {
-    node: Rc<Text>,
-    text: Vec<u8>,
+/// A text as it was when it was opened.
+pub struct OpenText {
+    pub stat: Stat,
+    pub text: Vec<u8>,
 }
 
 impl File for OpenText {
@@ -111,7 +112,7 @@ impl File for OpenText {
     }
 
     fn stat(&self) -> Stat {
-        self.node.stat()
+        self.stat
     }
 
     fn is_seekable(&self) -> bool {

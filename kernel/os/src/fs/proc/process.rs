@@ -1,41 +1,57 @@
 //! `/proc/self` and `/proc/1`.
 
 use crate::abi::process;
+use crate::driver::tsc;
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, File, Stat};
+use crate::fs::file::{self, Access, File, Stat};
 use crate::fs::node::{DirectoryEntry, Node};
 use crate::fs::path;
-use crate::fs::synthetic::{Link, Names, Text};
+use crate::fs::synthetic::{Link, Names, OpenText, Text};
 use crate::memory::paging::PAGE;
 use crate::memory::space::{self, Rights};
-use crate::sched::thread;
+use crate::memory::user;
+use crate::sched::thread::{self, Thread};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{S_IFDIR, S_IFLNK};
+use linux_raw_sys::general::{S_IFDIR, S_IFLNK, S_IFREG};
 
 crate::register!("process-file": fn(&mut Names) = { 10 => add });
 
 fn add(names: &mut Names) {
     names.insert(b"self", Rc::new(Link(|| b"1".to_vec())));
     names.insert(b"thread-self", Rc::new(Link(|| format!("1/task/{}", thread::current().tid).into_bytes())));
-    names.insert(b"1/exe", Rc::new(Link(|| process::program().to_vec())));
-    names.insert(b"1/cwd", Rc::new(Link(|| path::working_directory().path.clone())));
-    names.insert(b"1/root", Rc::new(Link(|| b"/".to_vec())));
-    names.insert(b"1/cmdline", Rc::new(Text(command_line)));
-    names.insert(b"1/comm", Rc::new(Text(name)));
-    names.insert(b"1/maps", Rc::new(Text(maps)));
-    names.insert(b"1/stat", Rc::new(Text(stat)));
-    names.insert(b"1/statm", Rc::new(Text(statm)));
-    names.insert(b"1/status", Rc::new(Text(status)));
-    names.insert(b"1/limits", Rc::new(Text(limits)));
-    names.insert(b"1/fd", Rc::new(Descriptors));
-    names.insert(b"1/oom_score_adj", Rc::new(Text(|text| text.extend(b"0\n"))));
-    names.insert(b"1/cgroup", Rc::new(Text(|text| text.extend(b"0::/\n"))));
-    names.insert(b"1/mountinfo", Rc::new(Text(|text| text.extend(b"1 1 0:1 / / rw - rootfs rootfs rw\n"))));
-    names.insert(b"1/mounts", Rc::new(Text(|text| text.extend(b"rootfs / rootfs rw 0 0\n"))));
     names.insert(b"mounts", Rc::new(Link(|| b"1/mounts".to_vec())));
+    names.insert(b"1/stat", Rc::new(Text(|text| stat_of(&leader(), thread::all_cycles(), text))));
+    names.insert(b"1/status", Rc::new(Text(|text| status_of(&leader(), text))));
+    names.insert(b"1/comm", Rc::new(Name(1)));
+    for (name, node) in shared() {
+        names.insert(&[b"1/", name].concat(), node);
+    }
+}
+
+/// What is the same for all threads of the process.
+pub fn shared() -> [(&'static [u8], Rc<dyn Node>); 12] {
+    [
+        (b"exe", Rc::new(Link(|| process::program().to_vec()))),
+        (b"cwd", Rc::new(Link(|| path::working_directory().path.clone()))),
+        (b"root", Rc::new(Link(|| b"/".to_vec()))),
+        (b"cmdline", Rc::new(Text(command_line))),
+        (b"maps", Rc::new(Text(maps))),
+        (b"statm", Rc::new(Text(statm))),
+        (b"limits", Rc::new(Text(limits))),
+        (b"fd", Rc::new(Descriptors)),
+        (b"oom_score_adj", Rc::new(Text(|text| text.extend(b"0\n")))),
+        (b"cgroup", Rc::new(Text(|text| text.extend(b"0::/\n")))),
+        (b"mountinfo", Rc::new(Text(|text| text.extend(b"1 1 0:1 / / rw - rootfs rootfs rw\n")))),
+        (b"mounts", Rc::new(Text(|text| text.extend(b"rootfs / rootfs rw 0 0\n")))),
+    ]
+}
+
+/// The first thread, or another when that has ended.
+fn leader() -> Rc<Thread> {
+    thread::find(1).unwrap_or_else(thread::current)
 }
 
 fn command_line(text: &mut Vec<u8>) {
@@ -47,15 +63,58 @@ fn command_line(text: &mut Vec<u8>) {
     });
 }
 
-/// What the first thread calls itself (`PR_SET_NAME`); at first the program's file name.
-fn short_name() -> Vec<u8> {
-    let name = thread::find(1).map(|thread| thread.name.get()).unwrap_or_default();
-    name.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+/// What a thread calls itself (`PR_SET_NAME`); at first the program's file name.
+fn short_name(thread: &Thread) -> Vec<u8> {
+    thread.name.get().split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
 }
 
-fn name(text: &mut Vec<u8>) {
-    text.extend(short_name());
-    text.push(b'\n');
+/// `comm` of a thread: its name, which can be written to.
+pub struct Name(pub u32);
+
+struct OpenName {
+    thread: Rc<Thread>,
+    text: OpenText,
+}
+
+impl Node for Name {
+    fn stat(&self) -> Stat {
+        let inode = 1 << 51 | u64::from(self.0);
+        let who = process::credentials();
+        let (user, group) = (who.user(), who.group());
+        Stat { mode: S_IFREG | 0o644, inode, links: 1, user, group, ..Stat::default() }
+    }
+
+    fn open(self: Rc<Self>, _: u32) -> Result<Rc<dyn File>> {
+        let thread = if self.0 == 1 { leader() } else { thread::find(self.0).ok_or(Errno::ENOENT)? };
+        let mut text = short_name(&thread);
+        text.push(b'\n');
+        Ok(Rc::new(OpenName { thread, text: OpenText { stat: Node::stat(&*self), text } }))
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+}
+
+impl File for OpenName {
+    fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
+        self.text.read(to, count, access)
+    }
+
+    fn write(&self, from: u64, count: usize, _: Access) -> Result<usize> {
+        let mut name = [0; 16];
+        user::read_bytes(from, &mut name[..count.min(15)])?;
+        self.thread.name.set(name);
+        Ok(count)
+    }
+
+    fn stat(&self) -> Stat {
+        self.text.stat
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
 }
 
 fn maps(text: &mut Vec<u8>) {
@@ -88,14 +147,24 @@ fn sizes() -> (u64, u64) {
     (mapped, (total - free) as u64 * PAGE)
 }
 
-fn stat(text: &mut Vec<u8>) {
+/// The letter of what a thread does: the one that asks runs.
+fn state(thread: &Thread) -> char {
+    if thread.tid == thread::current().tid { 'R' } else { 'S' }
+}
+
+/// `stat` of a thread, or of the process by its first thread.
+pub fn stat_of(thread: &Thread, cycles: u64, text: &mut Vec<u8>) {
+    /// Nanoseconds of a tick, as `AT_CLKTCK` says.
+    const TICK: u64 = 10_000_000;
     let (mapped, resident) = sizes();
-    text.extend(b"1 (");
-    text.extend(short_name());
+    text.extend(format!("{} (", thread.tid).into_bytes());
+    text.extend(short_name(thread));
     let stack = process::stack();
     // Fields 3 to 52 of proc(5); what nobody keeps is zero.
     let line = format!(
-        ") R 0 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {} 0 0 {mapped} {} 18446744073709551615 0 0 {stack} 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+        ") {} 0 1 1 0 -1 4194304 0 0 0 0 {} 0 0 0 20 0 {} 0 0 {mapped} {} 18446744073709551615 0 0 {stack} 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+        state(thread),
+        tsc::nanoseconds(cycles) / TICK,
         thread::count(),
         resident / PAGE,
     );
@@ -107,7 +176,8 @@ fn statm(text: &mut Vec<u8>) {
     text.extend(format!("{} {} 0 0 0 0 0\n", mapped / PAGE, resident / PAGE).into_bytes());
 }
 
-fn status(text: &mut Vec<u8>) {
+/// `status` of a thread.
+pub fn status_of(thread: &Thread, text: &mut Vec<u8>) {
     let (mapped, resident) = sizes();
     let (users, groups, more) = {
         let who = process::credentials();
@@ -115,9 +185,9 @@ fn status(text: &mut Vec<u8>) {
         (who.users, who.groups, more)
     };
     text.extend(b"Name:\t");
-    name(text);
+    text.extend(short_name(thread));
     let lines = format!(
-        "Umask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\nUid:\t{3}\t{4}\t{5}\t{4}\nGid:\t{6}\t{7}\t{8}\t{7}\n\
+        "\nUmask:\t0022\nState:\t{10}\nTgid:\t1\nNgid:\t0\nPid:\t{11}\nPPid:\t0\nTracerPid:\t0\nUid:\t{3}\t{4}\t{5}\t{4}\nGid:\t{6}\t{7}\t{8}\t{7}\n\
          FDSize:\t64\nGroups:\t{9}\nVmPeak:\t{0:8} kB\nVmSize:\t{0:8} kB\nVmHWM:\t{1:8} kB\nVmRSS:\t{1:8} kB\nThreads:\t{2}\n\
          Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
         mapped >> 10,
@@ -130,6 +200,8 @@ fn status(text: &mut Vec<u8>) {
         groups[1],
         groups[2],
         more,
+        if state(thread) == 'R' { "R (running)" } else { "S (sleeping)" },
+        thread.tid,
     );
     text.extend(lines.into_bytes());
 }

@@ -41,6 +41,7 @@ fn add(names: &mut Names) {
     names.insert(b"sys/kernel/pid_max", Rc::new(Text(|text| text.extend(b"32768\n"))));
     names.insert(b"sys/vm/overcommit_memory", Rc::new(Text(|text| text.extend(b"0\n"))));
     names.insert(b"sys/vm/max_map_count", Rc::new(Text(|text| text.extend(b"65530\n"))));
+    names.insert(b"sys/fs/pipe-max-size", Rc::new(Text(|text| text.extend(b"1048576\n"))));
     names.insert(b"sys/net/core/somaxconn", Rc::new(Text(|text| text.extend(b"4096\n"))));
     names.insert(
         b"sys/fs/file-max",
