@@ -6,7 +6,7 @@ use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
 use crate::fs::node::{Change, Event, Name, Wish, permit, tell};
-use crate::fs::path::Location;
+use crate::fs::path::{self, Location};
 use crate::memory::user;
 use alloc::rc::Rc;
 use linux_raw_sys::general::*;
@@ -105,6 +105,9 @@ fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
         return Err(Errno::EISDIR);
     }
     permit(&*place.directory.node, Wish::Remove(&*found.node))?;
+    if is_directory && path::is_busy(&found.path) {
+        return Err(Errno::EBUSY);
+    }
     place.directory.node.remove(&place.name, is_directory)?;
     tell(&Event::Removed(Name { directory: &place.directory.node, name: &place.name, node: &found.node }));
     Ok(0)
@@ -138,6 +141,9 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
     let moved = from.found.ok_or(Errno::ENOENT)?;
     if to.found.is_some() && flags & RENAME_NOREPLACE != 0 {
         return Err(Errno::EEXIST);
+    }
+    if path::is_busy(&moved.path) || to.found.as_ref().is_some_and(|found| path::is_busy(&found.path)) {
+        return Err(Errno::EBUSY);
     }
     if to.must_be_directory && !moved.node.is_directory() {
         return Err(Errno::ENOTDIR);

@@ -1,13 +1,13 @@
 //! From a path to a node (`path_resolution(7)`).
 
-use super::node::{Node, Wish, permit};
+use super::node::{Change, Node, Wish, permit};
 use super::synthetic::Names;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::X_OK;
+use linux_raw_sys::general::{S_IFDIR, X_OK};
 
 /// A file system mounted somewhere else than at the root.
 pub struct Mount {
@@ -77,6 +77,11 @@ fn leads_to_mount(path: &[u8]) -> bool {
     with_tree(|tree| tree.mounts.iter().any(below))
 }
 
+/// Whether something is mounted at a path or below it: such a place stays where it is.
+pub fn is_busy(path: &[u8]) -> bool {
+    mounted(path).is_some() || leads_to_mount(path)
+}
+
 /// Names that lead to what is mounted below a directory.
 pub fn mounts_below(directory: &[u8]) -> Vec<Vec<u8>> {
     let prefix = if directory == b"/" { &b""[..] } else { directory };
@@ -108,7 +113,7 @@ impl Location {
         let node = match mounted(&path) {
             Some(node) => node,
             None => match self.node.lookup(name) {
-                Err(Errno::ENOENT) if leads_to_mount(&path) => Rc::new(Names(Vec::new())),
+                Err(Errno::ENOENT) if leads_to_mount(&path) => make_way(&*self.node, name),
                 found => found?,
             },
         };
@@ -120,6 +125,14 @@ impl Location {
         let end = self.path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
         resolve(&root(), &self.path[..end.max(1)], true)
     }
+}
+
+/// A directory on the way to what is mounted further down: made where that can be, or there for the way only.
+fn make_way(parent: &dyn Node, name: &[u8]) -> Rc<dyn Node> {
+    let Ok(made) = parent.create(name, S_IFDIR | 0o755, &[]) else { return Rc::new(Names(Vec::new())) };
+    // Nobody's in particular, whoever happens to come by first.
+    let _ = made.change(&Change { user: Some(0), group: Some(0), ..Change::default() });
+    made
 }
 
 /// Where a path leads that may not exist yet.
