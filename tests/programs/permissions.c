@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void say(const char *what, int ok) {
@@ -38,6 +41,26 @@ static void directory(const char *path, mode_t mode, uid_t user, gid_t group) {
         say(path, 0);
 }
 
+static int local(int (*call)(int, const struct sockaddr *, socklen_t), const char *path) {
+    struct sockaddr_un address = {AF_UNIX, ""};
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), result = call(fd, (void *)&address, sizeof address);
+    if (result == 0 && call == bind)
+        return listen(fd, 5); /* stays open */
+    int error = errno;
+    close(fd);
+    errno = error;
+    return result;
+}
+
+static int port(int type, int number) {
+    struct sockaddr_in address = {AF_INET, htons(number), {htonl(INADDR_LOOPBACK)}, ""};
+    int fd = socket(AF_INET, type, 0), result = bind(fd, (void *)&address, sizeof address), error = errno;
+    close(fd);
+    errno = error;
+    return result;
+}
+
 int main(void) {
     char base[] = "/tmp/permXXXXXX";
     if (!mkdtemp(base) || chdir(base) || chmod(".", 0755))
@@ -61,6 +84,11 @@ int main(void) {
     file("supplementary", 0640, 0, 1001);
     file("script", 0754, 0, 1001);
     symlink("secret", "link");
+    struct stat stat_of;
+    mode_t mask = umask(077);
+    say("sockets have permissions", local(bind, "guarded") == 0 && stat("guarded", &stat_of) == 0 && stat_of.st_mode == (S_IFSOCK | 0700) && umask(0) == 077 && local(bind, "free") == 0 && stat("free", &stat_of) == 0 && stat_of.st_mode == (S_IFSOCK | 0777));
+    umask(mask);
+    say("root binds to any port", port(SOCK_STREAM, 80) == 0 && port(SOCK_DGRAM, 1023) == 0);
     say("root may all", opens("owner-none", O_RDWR) == 0 && access("secret", X_OK) == -1 && errno == EACCES && access("closed", X_OK) == 0);
     gid_t groups[] = {1001};
     say("no longer root", setgroups(1, groups) == 0 && setgid(1000) == 0 && setuid(1000) == 0 && geteuid() == 1000);
@@ -74,7 +102,6 @@ int main(void) {
     say("O_PATH asks for nothing", opens("secret", O_PATH) == 0);
     say("a directory that may not be searched", opens("closed/file", O_RDONLY) == EACCES && opens("listed/file", O_RDONLY) == EACCES && opens("closed/missing", O_RDONLY) == EACCES);
     say("nor listed", opens("closed", O_RDONLY) == EACCES && opens("listed", O_RDONLY) == 0);
-    struct stat stat_of;
     say("stat needs the way only", stat("secret", &stat_of) == 0 && is(stat("closed/file", &stat_of), EACCES));
     say("access", access("secret", F_OK) == 0 && is(access("secret", R_OK), EACCES) && access("public", R_OK) == 0 && access("script", X_OK) == 0 && is(access("script", W_OK), EACCES) && is(access("public", X_OK), EACCES));
     say("chdir", is(chdir("closed"), EACCES) && chdir("open") == 0 && chdir("..") == 0);
@@ -96,6 +123,9 @@ int main(void) {
     say("times", is(utimes("public", times), EPERM) && is(utimes("writable", times), EPERM) && utimes("writable", 0) == 0 && is(utimes("public", 0), EACCES) && utimes("owner-none", times) == 0);
     say("truncate", is(truncate("public", 0), EACCES) && truncate("writable", 5) == 0);
     say("devices", opens("/dev/null", O_RDWR) == 0 && opens("/dev/zero", O_RDONLY) == 0);
+    say("sockets to write to", is(local(connect, "guarded"), EACCES) && local(connect, "free") == 0 && is(local(connect, "public"), EACCES) && is(local(connect, "writable"), ECONNREFUSED));
+    say("sockets to make", is(local(bind, "another"), EACCES) && local(bind, "open/another") == 0 && local(connect, "open/another") == 0);
+    say("ports", is(port(SOCK_STREAM, 80), EACCES) && is(port(SOCK_DGRAM, 1023), EACCES) && port(SOCK_STREAM, 1024) == 0 && port(SOCK_DGRAM, 0) == 0);
     say("itself", opens("/proc/self/status", O_RDONLY) == 0 && opens("/proc/self/fd", O_RDONLY) == 0);
     printf("the end\n");
     return 0;

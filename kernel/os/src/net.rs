@@ -20,6 +20,7 @@ pub mod netlink;
 pub mod packet_info;
 pub mod passing;
 pub mod path_mtu;
+pub mod privileged_ports;
 pub mod slaac;
 pub mod socket;
 pub mod socketpair;

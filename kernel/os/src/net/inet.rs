@@ -215,6 +215,16 @@ impl Ports {
     }
 }
 
+// Says whether a port may be bound to: EACCES if not.
+crate::hook!(fn guards() -> "bind-port": fn(u16) -> Result<()>);
+
+/// The address in a `struct sockaddr` that a socket is to be bound to.
+pub fn parse_own(family: u16, name: &[u8]) -> Result<SocketAddr> {
+    let address = parse(family, name)?;
+    guards().iter().try_for_each(|guard| (guard.item)(address.port()))?;
+    Ok(address)
+}
+
 /// A port that is free, tried from a random one on.
 pub fn any_port(is_free: impl Fn(u16) -> bool) -> Option<u16> {
     let mut seed = [0; 2];

@@ -309,7 +309,7 @@ impl Protocol for Udp {
     }
 
     fn bind(&self, name: &[u8]) -> Result<()> {
-        let address = inet::parse(self.common.family, name)?;
+        let address = inet::parse_own(self.common.family, name)?;
         if self.bound.get().is_some() {
             return Err(Errno::EINVAL);
         }

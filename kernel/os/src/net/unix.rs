@@ -1,10 +1,11 @@
 //! The family AF_UNIX (`unix(7)`): what one socket sends is put into the other's inbox.
 
 use super::socket::{self, AF_UNIX, Call, Common, Family, Protocol, Reply};
+use crate::abi::open::masked;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
-use crate::fs::file::{Description, Readiness};
-use crate::fs::node::{Event, Name, tell};
+use crate::fs::file::{Description, Readiness, Stat};
+use crate::fs::node::{Event, Name, Wish, permit, tell};
 use crate::fs::path;
 use crate::list;
 use crate::sched::wait::Queue;
@@ -12,7 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use linux_raw_sys::general::S_IFSOCK;
+use linux_raw_sys::general::{S_IFSOCK, W_OK};
 use linux_raw_sys::net::*;
 
 crate::param! {
@@ -40,9 +41,15 @@ const PATH: usize = 108;
 /// What a socket is bound to.
 #[derive(Clone, PartialEq, Eq)]
 enum Place {
-    /// A node: its device and inode.
+    /// A node: its file system and its inode there.
     Node(u64, u64),
     Abstract(Vec<u8>),
+}
+
+impl Place {
+    fn of(stat: &Stat) -> Self {
+        Self::Node(stat.filesystem, stat.inode)
+    }
 }
 
 struct Chunk {
@@ -160,8 +167,8 @@ fn find(name: &[u8]) -> Result<Rc<Unix>> {
         Some(0) => Place::Abstract(path.to_vec()),
         _ => {
             let found = path::resolve(&path::working_directory(), path, true)?;
-            let stat = found.node.stat();
-            Place::Node(stat.device, stat.inode)
+            permit(&*found.node, Wish::Use(W_OK))?;
+            Place::of(&found.node.stat())
         }
     };
     let places = PLACES.borrow();
@@ -330,10 +337,10 @@ impl Protocol for Unix {
                     return Err(Errno::EADDRINUSE);
                 }
                 let directory = &target.directory.node;
-                let node = directory.create(&target.name, S_IFSOCK | 0o755, &[])?;
+                permit(&**directory, Wish::Use(W_OK))?;
+                let node = directory.create(&target.name, S_IFSOCK | masked(0o777), &[])?;
                 tell(&Event::Created(Name { directory, name: &target.name, node: &node }));
-                let stat = node.stat();
-                (Place::Node(stat.device, stat.inode), path.to_vec())
+                (Place::of(&node.stat()), path.to_vec())
             }
         };
         let mut places = PLACES.borrow();

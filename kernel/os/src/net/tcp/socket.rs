@@ -225,7 +225,7 @@ impl Protocol for Tcp {
     }
 
     fn bind(&self, name: &[u8]) -> Result<()> {
-        let address = inet::parse(self.common.family, name)?;
+        let address = inet::parse_own(self.common.family, name)?;
         if self.bound.get().is_some() || !matches!(*self.state.borrow(), State::Idle) {
             return Err(Errno::EINVAL);
         }
