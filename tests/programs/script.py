@@ -1,5 +1,6 @@
 """What a service in Python touches: json, files, threads, locks, time, randomness, sqlite, ssl, hashes, compression."""
-import hashlib, json, os, queue, sqlite3, ssl, struct, sys, tempfile, threading, time, zlib
+import hashlib, json, multiprocessing, os, queue, sqlite3, ssl, struct, sys, tempfile, threading, time, zlib
+from multiprocessing import resource_tracker, shared_memory
 
 print(json.dumps({"name": "bespoke", "list": [1, 2.5, None]}, sort_keys=True))
 
@@ -47,6 +48,14 @@ try:
     os.fork()
 except OSError as error:
     print("fork:", error.strerror)
+# Names in /dev/shm; what looks after them would be a process of its own.
+resource_tracker.register = resource_tracker.unregister = lambda *_: None
+memory = shared_memory.SharedMemory("memory", create=True, size=100)
+with multiprocessing.Lock():
+    memory.buf[:5] = b"named"
+again = shared_memory.SharedMemory("memory")
+assert bytes(again.buf[:5]) == b"named" and os.listdir("/dev/shm") == ["memory"]
+again.close(), memory.close(), memory.unlink()
 read, write = os.pipe()
 os.write(write, b"through a pipe")
 print(os.read(read, 100).decode())
