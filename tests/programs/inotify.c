@@ -20,11 +20,21 @@
 #include <unistd.h>
 
 static int fd;
-static uint32_t first_cookie;
 static void *volatile nowhere = (void *)8;
 
 static const char *names[] = {"ACCESS",     "MODIFY",   "ATTRIB",   "CLOSE_WRITE", "CLOSE_NOWRITE", "OPEN", "MOVED_FROM", "MOVED_TO",
                               "CREATE",     "DELETE",   "DELETE_SELF", "MOVE_SELF", "12",           "UNMOUNT", "Q_OVERFLOW", "IGNORED"};
+
+/* Which of the cookies seen so far this is: renames of others, anywhere, take some. */
+static int number_of(uint32_t cookie) {
+    static uint32_t seen[64];
+    static int count;
+    for (int i = 0; i < count; i++)
+        if (seen[i] == cookie)
+            return i;
+    seen[count] = cookie;
+    return count++;
+}
 
 static void show(const char *bytes, ssize_t count) {
     for (ssize_t at = 0; at < count;) {
@@ -37,11 +47,8 @@ static void show(const char *bytes, ssize_t count) {
             printf(" %#x", event->mask);
         if (event->mask & IN_ISDIR)
             printf(" ISDIR");
-        if (event->cookie) {
-            if (!first_cookie)
-                first_cookie = event->cookie;
-            printf(" cookie %u", event->cookie - first_cookie);
-        }
+        if (event->cookie)
+            printf(" cookie %d", number_of(event->cookie));
         if (event->len)
             printf(" \"%s\" (%u)", event->name, event->len);
         printf("\n");
