@@ -18,8 +18,8 @@ const OS_FLAGS: &[&str] = &[
     "-Csymbol-mangling-version=v0",
     "-Cllvm-args=-opt-disable=mergefunc",
 ];
-/// A static program for Linux; its symbols are of no use to anybody.
-const DEMO_FLAGS: &[&str] = &["-Crelocation-model=static", "-Cstrip=symbols"];
+/// A static program for Linux; its symbols and the table of its sections are of no use to anybody.
+const DEMO_FLAGS: &[&str] = &["-Crelocation-model=static", "-Cstrip=symbols", "-Clink-arg=-znosectionheader"];
 
 fn main() {
     let here = PathBuf::from(var("CARGO_MANIFEST_DIR"));

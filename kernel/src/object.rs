@@ -4,7 +4,7 @@
 //! them. References through a global offset table are made direct while reading (or given an eight-byte slot of their
 //! own), so that everything after this module knows five plain relocation kinds and nothing else.
 
-mod strings;
+mod shared;
 
 use std::ops::Range;
 
@@ -244,8 +244,8 @@ struct Reader<'d> {
     section_of: Vec<Option<u32>>,
     /// ELF symbol index to what a relocation against it means, with the symbol's own offset.
     target_of: Vec<Option<(Target, u64)>>,
-    /// Our sections of NUL-terminated strings.
-    strings: Vec<u32>,
+    /// Our sections of constants that all code shares.
+    shared: Vec<(u32, shared::Entries)>,
     /// Slots of the global offset table, by what they hold.
     slots: std::collections::HashMap<(Target, u64), u32>,
 }
@@ -280,7 +280,7 @@ impl<'d> Reader<'d> {
             },
             section_of: vec![None; sections.len()],
             target_of: vec![None; symbols.len()],
-            strings: Vec::new(),
+            shared: Vec::new(),
             slots: Default::default(),
         };
         reader.read_sections(endian, &sections)?;
@@ -311,8 +311,8 @@ impl<'d> Reader<'d> {
         }
         let Some(start) = start else { return Err(ObjectError::NoStart(START)) };
         reader.object.start = start;
-        for index in std::mem::take(&mut reader.strings) {
-            strings::split(&mut reader.object, data, index);
+        for (index, entries) in std::mem::take(&mut reader.shared) {
+            shared::split(&mut reader.object, data, index, entries);
         }
         Ok(reader.object)
     }
@@ -376,9 +376,15 @@ impl<'d> Reader<'d> {
                 offset as u32..(offset + len) as u32
             };
             let own = self.object.sections.len() as u32;
-            let strings = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
-            if flags & strings == strings && class == Class::Rodata && header.sh_entsize(endian) == 1 {
-                self.strings.push(own);
+            if flags & elf::SHF_MERGE.0 != 0 && class == Class::Rodata {
+                let entry = header.sh_entsize(endian);
+                match flags & elf::SHF_STRINGS.0 != 0 {
+                    true if entry == 1 => self.shared.push((own, shared::Entries::Strings)),
+                    false if (1..=64).contains(&entry) => {
+                        self.shared.push((own, shared::Entries::Sized(entry as u32)));
+                    }
+                    _ => {}
+                }
             }
             self.section_of[index] = Some(own);
             self.object.sections.push(Section {

@@ -1,21 +1,42 @@
-//! Takes sections of strings apart.
+//! Takes sections of constants apart that a compiler shares among all code.
 //!
-//! A compiler puts all NUL-terminated strings of a unit into one section (`SHF_MERGE` and `SHF_STRINGS`), whoever refers to them. Kept whole, every
-//! image would hold the strings of every part. Each string becomes a section of its own here, as a linker treats them.
+//! All NUL-terminated strings of a unit are in one section (`SHF_MERGE` and `SHF_STRINGS`), and all constants of 4, 8, 16 or 32 bytes, texts of such a
+//! length among them, in one for each size (`SHF_MERGE`), whoever refers to them. Kept whole, every image would hold the constants of every part. Each
+//! becomes a section of its own here, as a linker treats them.
 
 use std::ops::Range;
 
 use super::{Object, Patch, Section, Target};
 
-/// Splits a section at its strings. One that is referred to in ways that a split could change stays whole.
-pub(super) fn split(object: &mut Object, data: &[u8], index: u32) {
+/// What a mergeable section is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// Strings that end at their NUL.
+    Strings,
+    /// Constants of this many bytes each, never zero.
+    Sized(u32),
+}
+
+/// Splits a section at its entries. One that is referred to in ways that a split could change stays whole.
+pub(super) fn split(object: &mut Object, data: &[u8], index: u32, entries: Entries) {
     let section = object.sections[index as usize].clone();
-    let is_plain = section.align == 1 && section.relocations.is_empty() && section.symbols.is_empty();
     let bytes = &data[section.bytes.start as usize..section.bytes.end as usize];
-    if !is_plain || bytes.last() != Some(&0) {
+    if bytes.is_empty() {
         return;
     }
-    let pieces = pieces(bytes);
+    let ends_well = match entries {
+        Entries::Strings => section.align == 1 && bytes.last() == Some(&0),
+        Entries::Sized(size) => u64::from(size) % section.align == 0 && bytes.len() % size as usize == 0,
+    };
+    if !ends_well || !section.relocations.is_empty() || !section.symbols.is_empty() {
+        return;
+    }
+    let pieces = match entries {
+        Entries::Strings => strings(bytes),
+        Entries::Sized(size) => {
+            (0..bytes.len() as u32).step_by(size as usize).map(|at| at..at + size).collect()
+        }
+    };
     let refers = |target| target == Target::Section(index);
     let mut moves = Vec::new();
     for (at, relocation) in object.relocations.iter().enumerate().filter(|(_, r)| refers(r.target)) {
@@ -46,12 +67,12 @@ pub(super) fn split(object: &mut Object, data: &[u8], index: u32) {
         size: u64::from(piece.end - piece.start),
         ..section.clone()
     });
-    object.sections[index as usize] = parts.next().expect("the last byte ends a string");
+    object.sections[index as usize] = parts.next().expect("no section here is empty");
     object.sections.extend(parts);
 }
 
 /// The ranges of NUL-terminated strings, NULs included.
-fn pieces(bytes: &[u8]) -> Vec<Range<u32>> {
+fn strings(bytes: &[u8]) -> Vec<Range<u32>> {
     let mut start = 0;
     let ends = memchr::memchr_iter(0, bytes).map(|nul| nul as u32 + 1);
     ends.map(|end| std::mem::replace(&mut start, end)..end).collect()
@@ -59,11 +80,11 @@ fn pieces(bytes: &[u8]) -> Vec<Range<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use super::pieces;
+    use super::strings;
 
     #[test]
     fn strings_end_at_their_nul() {
-        assert_eq!(pieces(b"ab\0\0c\0"), [0..3, 3..4, 4..6]);
-        assert_eq!(pieces(b""), []);
+        assert_eq!(strings(b"ab\0\0c\0"), [0..3, 3..4, 4..6]);
+        assert_eq!(strings(b""), []);
     }
 }
