@@ -1,7 +1,7 @@
 //! The presets that ship: each boots its program and comes to the end that it should, with nothing refused on the way.
 
 use bespoke_tests::workloads::{Answer, Workload, answers, presets, workloads};
-use bespoke_tests::{Server, workspace};
+use bespoke_tests::{Server, run_in, workspace};
 use std::fs;
 use std::time::Duration;
 
@@ -35,6 +35,13 @@ fn every_preset_has_a_workload_and_they_work() {
     for preset in presets() {
         works(&preset);
     }
+}
+
+/// What is off is not in the image: a part that grows for the sake of others shows here first. A larger limit wants a reason.
+#[test]
+fn hello_stays_small() {
+    let run = run_in(&workspace(), &["check", "presets/hello.toml", "--max-size", "48KiB"]);
+    assert_eq!(run.status, 0, "{run:?}");
 }
 
 /// The README's table is made by `tests/table --write`. Its figures are those of one machine, with one release's programs; what must hold everywhere is

@@ -17,8 +17,22 @@ impl<T> KernelCell<T> {
     }
 
     #[inline]
-    #[track_caller]
     pub fn borrow(&self) -> RefMut<'_, T> {
-        self.0.borrow_mut()
+        match self.0.try_borrow_mut() {
+            Ok(value) => value,
+            Err(_) => borrowed_twice(),
+        }
     }
+}
+
+/// Says where the second borrow is by its address, which `FILE.sym` tells the place of: a file's name and a line for each borrow, there for a mistake that
+/// tests would have found, would be a hundredth of a small image.
+#[cold]
+#[unsafe(naked)]
+extern "C" fn borrowed_twice() -> ! {
+    core::arch::naked_asm!("mov rdi, [rsp]", "and rsp, -16", "call {tell}", tell = sym tell)
+}
+
+extern "C" fn tell(address: usize) -> ! {
+    panic!("state is borrowed twice at {address:#x}")
 }

@@ -7,6 +7,7 @@ pub mod fifo;
 pub mod file;
 pub mod inotify;
 pub mod memfd;
+pub mod mounts;
 pub mod node;
 pub mod packed;
 pub mod path;

@@ -26,7 +26,9 @@ pub(super) fn split(object: &mut Object, data: &[u8], index: u32, entries: Entri
     }
     let ends_well = match entries {
         Entries::Strings => section.align == 1 && bytes.last() == Some(&0),
-        Entries::Sized(size) => u64::from(size) % section.align == 0 && bytes.len() % size as usize == 0,
+        Entries::Sized(size) => {
+            u64::from(size).is_multiple_of(section.align) && bytes.len().is_multiple_of(size as usize)
+        }
     };
     if !ends_well || !section.relocations.is_empty() || !section.symbols.is_empty() {
         return;

@@ -63,8 +63,7 @@ fn write(to: u64, usage: Option<Usage>) -> Result<u64> {
 }
 
 fn statfs(args: &Args) -> Result<u64> {
-    let location = resolve_at(AT_FDCWD as u64, args.0[0], true)?;
-    write(args.0[1], location.node.usage())
+    write(args.0[1], resolve_at(AT_FDCWD as u64, args.0[0], true)?.usage())
 }
 
 fn fstatfs(args: &Args) -> Result<u64> {

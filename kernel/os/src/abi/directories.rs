@@ -1,11 +1,11 @@
 //! `getdents64(2)`, `getcwd(2)`, `chdir(2)`.
 
-use super::open::resolve_at;
+use super::open::locate_at;
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Description};
 use crate::fs::node::{Directory, DirectoryEntry};
-use crate::fs::path;
+use crate::fs::{packed, path};
 use crate::memory::user;
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
@@ -16,6 +16,11 @@ crate::register!("syscall": Handler = {
     __NR_chdir => chdir,
     __NR_fchdir => fchdir,
 });
+
+crate::register!("packed-list": fn(&'static packed::Entry) -> Vec<DirectoryEntry> = { 10 => packed::list });
+
+// Names in the directory at an absolute path that its own file system does not know of.
+crate::hook!(fn more_names() -> "more-names": fn(&[u8]) -> Vec<Vec<u8>>);
 
 /// Bytes of a `linux_dirent64` before the name: inode, offset, length, type.
 const HEADER: usize = 19;
@@ -66,7 +71,7 @@ fn entries(file: &Description, directory: &Directory) -> Result<Vec<DirectoryEnt
     let entry = |name: &[u8]| DirectoryEntry { name: name.to_vec(), inode, mode: S_IFDIR };
     let mut entries = directory.node.list()?;
     if let Some(location) = &file.location {
-        for name in path::mounts_below(&location.path) {
+        for name in more_names().iter().flat_map(|names| (names.item)(&location.path)) {
             if !entries.iter().any(|entry| entry.name == name) {
                 entries.push(entry(&name));
             }
@@ -88,7 +93,7 @@ fn getcwd(args: &Args) -> Result<u64> {
 }
 
 fn chdir(args: &Args) -> Result<u64> {
-    path::set_working_directory(resolve_at(AT_FDCWD as u64, args.0[0], true)?)?;
+    path::set_working_directory(locate_at(AT_FDCWD as u64, args.0[0], true)?)?;
     Ok(0)
 }
 

@@ -10,10 +10,8 @@ use crate::memory::user;
 use crate::sched::thread::Start;
 use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid;
-use elf::ElfBytes;
-use elf::abi::{EM_X86_64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
-use elf::endian::LittleEndian;
 use linux_raw_sys::auxvec::*;
+use linux_raw_sys::elf_uapi::*;
 use linux_raw_sys::general::O_RDONLY;
 
 /// Where position-independent programs go, as on Linux: two thirds up the lower half.
@@ -35,18 +33,36 @@ struct Loaded {
     executable_stack: bool,
 }
 
-fn bad<E>(_: E) -> Errno {
-    Errno::ENOEXEC
+/// Bytes of a file.
+fn slice(data: &'static [u8], offset: u64, length: u64) -> Result<&'static [u8]> {
+    let rest = data.get(offset as usize..);
+    rest.and_then(|rest| rest.get(..length as usize)).ok_or(Errno::ENOEXEC)
+}
+
+/// A structure that stands in a file.
+///
+/// # Safety
+/// Any bytes must be a value of the type.
+unsafe fn structure<T>(data: &'static [u8], offset: u64) -> Result<T> {
+    let bytes = slice(data, offset, size_of::<T>() as u64)?;
+    // SAFETY: that many bytes, and the caller's promise.
+    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
-    let file = ElfBytes::<LittleEndian>::minimal_parse(data).map_err(bad)?;
-    let header = &file.ehdr;
-    if header.e_machine != EM_X86_64 || !matches!(header.e_type, ET_EXEC | ET_DYN) {
+    /// ELF, of 64 bits, little endian.
+    const MAGIC: [u8; 6] = [ELFMAG0 as u8, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64 as u8, ELFDATA2LSB as u8];
+    // SAFETY: integers.
+    let header: Elf64_Ehdr = unsafe { structure(data, 0)? };
+    let kind = u32::from(header.e_type);
+    if !header.e_ident.starts_with(&MAGIC)
+        || u32::from(header.e_machine) != EM_X86_64
+        || !matches!(kind, ET_EXEC | ET_DYN)
+        || usize::from(header.e_phentsize) != size_of::<Elf64_Phdr>()
+    {
         return Err(Errno::ENOEXEC);
     }
-    let segments = file.segments().ok_or(Errno::ENOEXEC)?;
-    let bias = if header.e_type == ET_DYN { base } else { 0 };
+    let bias = if kind == ET_DYN { base } else { 0 };
     let mut loaded = Loaded {
         entry: header.e_entry.wrapping_add(bias),
         headers: 0,
@@ -56,7 +72,10 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
         interpreter: None,
         executable_stack: false,
     };
-    for segment in segments.iter() {
+    for index in 0..u64::from(header.e_phnum) {
+        let offset = header.e_phoff.wrapping_add(index * size_of::<Elf64_Phdr>() as u64);
+        // SAFETY: integers.
+        let segment: Elf64_Phdr = unsafe { structure(data, offset)? };
         match segment.p_type {
             PT_LOAD if segment.p_memsz > 0 => {
                 let address = segment.p_vaddr.wrapping_add(bias);
@@ -66,7 +85,7 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
                     .checked_add(segment.p_memsz)
                     .filter(|&end| end <= USER_END)
                     .ok_or(Errno::ENOEXEC)?;
-                let contents = file.segment_data(&segment).map_err(bad)?;
+                let contents = slice(data, segment.p_offset, segment.p_filesz)?;
                 let mut rights = Rights::empty();
                 for (flag, right) in [(PF_R, Rights::READ), (PF_W, Rights::WRITE), (PF_X, Rights::EXECUTE)] {
                     rights.set(right, segment.p_flags & flag != 0);
@@ -94,7 +113,7 @@ fn map_elf(data: &'static [u8], base: u64) -> Result<Loaded> {
             }
             PT_PHDR => loaded.headers = segment.p_vaddr.wrapping_add(bias),
             PT_INTERP => {
-                let path = file.segment_data(&segment).map_err(bad)?;
+                let path = slice(data, segment.p_offset, segment.p_filesz)?;
                 loaded.interpreter = Some(path.strip_suffix(b"\0").unwrap_or(path));
             }
             PT_GNU_STACK => loaded.executable_stack = segment.p_flags & PF_X != 0,
@@ -138,11 +157,10 @@ pub fn load(process: &Process) -> Result<Start> {
     entropy::fill(&mut random);
     let random = stack.push(&random)?;
     let platform = stack.push(b"x86_64\0")?;
-    let executable = stack.push_string(process.path_bytes())?;
-    let environment =
-        process.environment.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
-    let arguments =
-        process.arguments.iter().map(|string| stack.push_string(string)).collect::<Result<Vec<_>>>()?;
+    let executable = stack.push(process.path_with_nul())?;
+    let mut words = Vec::new();
+    words.push(process.arguments.len() as u64);
+    stack.push_strings([&process.arguments, &process.environment], &mut words)?;
 
     let (users, groups) = {
         let credentials = process::credentials();
@@ -168,14 +186,9 @@ pub fn load(process: &Process) -> Result<Start> {
         (AT_EXECFN, executable),
     ];
     let more = auxiliary_entries().iter().map(|entry| (entry.item)());
-    let mut words = Vec::new();
-    words.push(arguments.len() as u64);
-    words.extend(arguments);
-    words.push(0);
-    words.extend(environment);
-    words.push(0);
     for (kind, value) in auxiliary.into_iter().chain(more).chain([(AT_NULL, 0)]) {
-        words.extend([u64::from(kind), value]);
+        words.push(u64::from(kind));
+        words.push(value);
     }
     stack.at = (stack.at - words.len() as u64 * 8) & !15;
     let mut at = stack.at;
@@ -199,8 +212,23 @@ impl Stack {
         Ok(self.at)
     }
 
-    fn push_string(&mut self, string: &[u8]) -> Result<u64> {
-        self.push(&[0])?;
-        self.push(string)
+    /// Lists of strings, all in one piece and in order as on Linux, where programs that rename themselves count on it. Their addresses go
+    /// to `words`, with a zero behind each list.
+    fn push_strings(&mut self, lists: [&[Vec<u8>]; 2], words: &mut Vec<u64>) -> Result<()> {
+        for list in lists {
+            for string in list {
+                self.at -= string.len() as u64 + 1;
+            }
+        }
+        let mut at = self.at;
+        for list in lists {
+            for string in list {
+                words.push(at);
+                user::write_bytes(at, string)?;
+                at += string.len() as u64 + 1; // behind the string is zero already
+            }
+            words.push(0);
+        }
+        Ok(())
     }
 }

@@ -13,11 +13,11 @@ fn read_at(directory: u64, address: u64, to: u64, size: u64) -> Result<u64> {
     if size == 0 {
         return Err(Errno::EINVAL);
     }
-    // With an empty path, the link that the descriptor was opened on (O_PATH).
-    let location = match user::read_path(address)? {
-        path if path.is_empty() => file::get(directory)?.location.clone().ok_or(Errno::ENOENT)?,
-        path => path::resolve(&base(directory, &path)?, &path, false)?,
-    };
+    let location = user::with_path(address, |path| match path {
+        // The link that the descriptor was opened on (O_PATH).
+        [] => file::get(directory)?.location.clone().ok_or(Errno::ENOENT),
+        path => path::resolve(&base(directory, path)?, path, false),
+    })?;
     let target = location.node.target().ok_or(Errno::EINVAL)?;
     let length = target.len().min(size as usize);
     user::write_bytes(to, &target[..length])?;

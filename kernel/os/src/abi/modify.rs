@@ -1,7 +1,7 @@
 //! Calls that change directories and attributes.
 
 use super::clock::time_of_day;
-use super::open::{masked, resolve_at, walk_at};
+use super::open::{locate_at, masked, resolve_at, walk_at};
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
@@ -51,9 +51,9 @@ fn make(directory: u64, path: u64, mode: u32, target: &[u8]) -> Result<u64> {
     if place.must_be_directory && mode & S_IFMT != S_IFDIR {
         return Err(Errno::ENOENT);
     }
-    permit(&*place.directory.node, Wish::Use(W_OK))?;
-    let node = place.directory.node.create(&place.name, mode, target)?;
-    tell(&Event::Created(Name { directory: &place.directory.node, name: &place.name, node: &node }));
+    permit(&*place.directory, Wish::Use(W_OK))?;
+    let node = place.directory.create(place.name(), mode, target)?;
+    tell(&Event::Created(Name { directory: &place.directory, name: place.name(), node: &node }));
     Ok(0)
 }
 
@@ -97,19 +97,19 @@ fn symlinkat(args: &Args) -> Result<u64> {
 
 fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
     let place = walk_at(directory, path, false)?;
-    if place.name.is_empty() {
+    if place.name().is_empty() {
         return Err(if is_directory { Errno::EBUSY } else { Errno::EISDIR });
     }
-    let found = place.found.ok_or(Errno::ENOENT)?;
+    let found = place.found.as_ref().ok_or(Errno::ENOENT)?;
     if place.must_be_directory && !is_directory {
         return Err(Errno::EISDIR);
     }
-    permit(&*place.directory.node, Wish::Remove(&*found.node))?;
-    if is_directory && path::is_busy(&found.path) {
+    permit(&*place.directory, Wish::Remove(&**found))?;
+    if is_directory && path::is_busy(place.path()) {
         return Err(Errno::EBUSY);
     }
-    place.directory.node.remove(&place.name, is_directory)?;
-    tell(&Event::Removed(Name { directory: &place.directory.node, name: &place.name, node: &found.node }));
+    place.directory.remove(place.name(), is_directory)?;
+    tell(&Event::Removed(Name { directory: &place.directory, name: place.name(), node: found }));
     Ok(0)
 }
 
@@ -135,29 +135,29 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
     }
     let from = walk_at(from.0, from.1, false)?;
     let to = walk_at(to.0, to.1, false)?;
-    if from.name.is_empty() || to.name.is_empty() {
+    if from.name().is_empty() || to.name().is_empty() {
         return Err(Errno::EBUSY);
     }
-    let moved = from.found.ok_or(Errno::ENOENT)?;
+    let moved = from.found.as_ref().ok_or(Errno::ENOENT)?;
     if to.found.is_some() && flags & RENAME_NOREPLACE != 0 {
         return Err(Errno::EEXIST);
     }
-    if path::is_busy(&moved.path) || to.found.as_ref().is_some_and(|found| path::is_busy(&found.path)) {
+    if path::is_busy(from.path()) || to.found.is_some() && path::is_busy(to.path()) {
         return Err(Errno::EBUSY);
     }
-    if to.must_be_directory && !moved.node.is_directory() {
+    if to.must_be_directory && !moved.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    permit(&*from.directory.node, Wish::Remove(&*moved.node))?;
+    permit(&*from.directory, Wish::Remove(&**moved))?;
     match &to.found {
-        Some(replaced) => permit(&*to.directory.node, Wish::Remove(&*replaced.node))?,
-        None => permit(&*to.directory.node, Wish::Use(W_OK))?,
+        Some(replaced) => permit(&*to.directory, Wish::Remove(&**replaced))?,
+        None => permit(&*to.directory, Wish::Use(W_OK))?,
     }
-    from.directory.node.rename(&from.name, &to.directory.node, &to.name)?;
+    from.directory.rename(from.name(), &to.directory, to.name())?;
     tell(&Event::Moved {
-        from: Name { directory: &from.directory.node, name: &from.name, node: &moved.node },
-        to: Name { directory: &to.directory.node, name: &to.name, node: &moved.node },
-        replaced: to.found.as_ref().map(|replaced| &replaced.node),
+        from: Name { directory: &from.directory, name: from.name(), node: moved },
+        to: Name { directory: &to.directory, name: to.name(), node: moved },
+        replaced: to.found.as_ref(),
     });
     Ok(0)
 }
@@ -177,14 +177,14 @@ fn renameat2(args: &Args) -> Result<u64> {
 }
 
 fn add_name(from: (u64, u64), to: (u64, u64), follow: bool) -> Result<u64> {
-    let node = &resolve_at(from.0, from.1, follow)?.node;
+    let node = resolve_at(from.0, from.1, follow)?;
     let to = walk_at(to.0, to.1, false)?;
     if to.found.is_some() {
         return Err(Errno::EEXIST);
     }
-    permit(&*to.directory.node, Wish::Use(W_OK))?;
-    to.directory.node.link(&to.name, node.clone())?;
-    tell(&Event::Linked(Name { directory: &to.directory.node, name: &to.name, node }));
+    permit(&*to.directory, Wish::Use(W_OK))?;
+    to.directory.link(to.name(), node.clone())?;
+    tell(&Event::Linked(Name { directory: &to.directory, name: to.name(), node: &node }));
     Ok(0)
 }
 
@@ -222,7 +222,7 @@ fn resize(location: &Location, size: u64) -> Result<u64> {
 }
 
 fn truncate(args: &Args) -> Result<u64> {
-    let location = resolve_at(HERE, args.0[0], true)?;
+    let location = locate_at(HERE, args.0[0], true)?;
     permit(&*location.node, Wish::Use(W_OK))?;
     resize(&location, args.0[1])
 }
@@ -254,7 +254,7 @@ fn set_permissions(location: &Location, mode: u64) -> Result<u64> {
 }
 
 fn chmod(args: &Args) -> Result<u64> {
-    set_permissions(&*resolve_at(HERE, args.0[0], true)?, args.0[1])
+    set_permissions(&*locate_at(HERE, args.0[0], true)?, args.0[1])
 }
 
 fn fchmod(args: &Args) -> Result<u64> {
@@ -262,7 +262,7 @@ fn fchmod(args: &Args) -> Result<u64> {
 }
 
 fn fchmodat(args: &Args) -> Result<u64> {
-    set_permissions(&*resolve_at(args.0[0], args.0[1], true)?, args.0[2])
+    set_permissions(&*locate_at(args.0[0], args.0[1], true)?, args.0[2])
 }
 
 fn set_owner(location: &Location, user: u64, group: u64) -> Result<u64> {
@@ -274,11 +274,11 @@ fn set_owner(location: &Location, user: u64, group: u64) -> Result<u64> {
 }
 
 fn chown(args: &Args) -> Result<u64> {
-    set_owner(&*resolve_at(HERE, args.0[0], true)?, args.0[1], args.0[2])
+    set_owner(&*locate_at(HERE, args.0[0], true)?, args.0[1], args.0[2])
 }
 
 fn lchown(args: &Args) -> Result<u64> {
-    set_owner(&*resolve_at(HERE, args.0[0], false)?, args.0[1], args.0[2])
+    set_owner(&*locate_at(HERE, args.0[0], false)?, args.0[1], args.0[2])
 }
 
 fn fchown(args: &Args) -> Result<u64> {
@@ -291,7 +291,7 @@ fn fchownat(args: &Args) -> Result<u64> {
     if flags & AT_EMPTY_PATH != 0 && user::read::<u8>(path)? == 0 {
         return set_owner(&*location_of(directory)?, user, group);
     }
-    set_owner(&*resolve_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?, user, group)
+    set_owner(&*locate_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?, user, group)
 }
 
 type Time = Option<(i64, u32)>;
@@ -315,7 +315,7 @@ fn utime(args: &Args) -> Result<u64> {
         0 => [time_of_day(), time_of_day()],
         address => user::read::<[i64; 2]>(address)?.map(|seconds| (seconds, 0)),
     };
-    set_times(&*resolve_at(HERE, path, true)?, Some(times[0]), Some(times[1]), now)
+    set_times(&*locate_at(HERE, path, true)?, Some(times[0]), Some(times[1]), now)
 }
 
 fn utimes(args: &Args) -> Result<u64> {
@@ -328,7 +328,7 @@ fn utimes(args: &Args) -> Result<u64> {
             [(a, b as u32 * 1000), (c, d as u32 * 1000)]
         }
     };
-    set_times(&*resolve_at(HERE, path, true)?, Some(times[0]), Some(times[1]), now)
+    set_times(&*locate_at(HERE, path, true)?, Some(times[0]), Some(times[1]), now)
 }
 
 fn utimensat(args: &Args) -> Result<u64> {
@@ -352,7 +352,7 @@ fn utimensat(args: &Args) -> Result<u64> {
     };
     let location = match path {
         0 => location_of(directory)?,
-        path => resolve_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?,
+        path => locate_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?,
     };
     set_times(&location, accessed, modified, now)
 }

@@ -3,11 +3,10 @@
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
-use crate::fs::node::{self, Directory, Event, Name, Wish, permit};
+use crate::fs::node::{self, Directory, Event, Name, Node, Wish, permit};
 use crate::fs::path::{self, Location, Target};
 use crate::memory::user;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -40,33 +39,38 @@ pub fn base(directory: u64, path: &[u8]) -> Result<Rc<Location>> {
 
 /// Where the path at an address leads.
 pub fn walk_at(directory: u64, address: u64, follow: bool) -> Result<Target> {
-    let path = user::read_path(address)?;
-    path::walk(&base(directory, &path)?, &path, follow)
+    user::with_path(address, |path| path::walk(&base(directory, path)?, path, follow))
 }
 
 /// What the path at an address leads to.
-pub fn resolve_at(directory: u64, address: u64, follow: bool) -> Result<Rc<Location>> {
+pub fn resolve_at(directory: u64, address: u64, follow: bool) -> Result<Rc<dyn Node>> {
     walk_at(directory, address, follow)?.found.ok_or(Errno::ENOENT)
 }
 
-fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Result<u64> {
+/// The same with the path that it is at.
+pub fn locate_at(directory: u64, address: u64, follow: bool) -> Result<Rc<Location>> {
+    walk_at(directory, address, follow)?.location()
+}
+
+fn open_path(directory: u64, address: u64, flags: u32, permissions: u64) -> Result<u64> {
     let exclusive = flags & O_CREAT != 0 && flags & O_EXCL != 0;
     let follow = flags & O_NOFOLLOW == 0 && !exclusive;
-    let target = path::walk(&base(directory, &path)?, &path, follow)?;
+    let mut target = walk_at(directory, address, follow)?;
     let existed = target.found.is_some();
-    let location = match target.found {
+    let node = match target.found.take() {
         Some(_) if exclusive => return Err(Errno::EEXIST),
         Some(found) => found,
         None if flags & O_CREAT == 0 => return Err(Errno::ENOENT),
         None if target.must_be_directory => return Err(Errno::EISDIR),
         None => {
-            permit(&*target.directory.node, Wish::Use(W_OK))?;
-            let directory = &target.directory.node;
-            let node = directory.create(&target.name, S_IFREG | masked(permissions), &[])?;
-            node::tell(&Event::Created(Name { directory, name: &target.name, node: &node }));
-            Rc::new(Location { path: path::join(&target.directory.path, &target.name), node })
+            let (directory, name) = (&target.directory, target.name());
+            permit(&**directory, Wish::Use(W_OK))?;
+            let node = directory.create(name, S_IFREG | masked(permissions), &[])?;
+            node::tell(&Event::Created(Name { directory, name, node: &node }));
+            node
         }
     };
+    let location = target.at(node);
     let kind = location.node.kind();
     if flags & O_PATH != 0 {
         return file::open_at(Rc::new(Directory::of(&location)), flags, Some(location));
@@ -106,17 +110,17 @@ fn open_path(directory: u64, path: Vec<u8>, flags: u32, permissions: u64) -> Res
 
 fn open(args: &Args) -> Result<u64> {
     let [path, flags, mode, ..] = args.0;
-    open_path(AT_FDCWD as u64, user::read_path(path)?, flags as u32, mode)
+    open_path(AT_FDCWD as u64, path, flags as u32, mode)
 }
 
 fn openat(args: &Args) -> Result<u64> {
     let [directory, path, flags, mode, ..] = args.0;
-    open_path(directory, user::read_path(path)?, flags as u32, mode)
+    open_path(directory, path, flags as u32, mode)
 }
 
 fn creat(args: &Args) -> Result<u64> {
     let [path, mode, ..] = args.0;
-    open_path(AT_FDCWD as u64, user::read_path(path)?, O_CREAT | O_WRONLY | O_TRUNC, mode)
+    open_path(AT_FDCWD as u64, path, O_CREAT | O_WRONLY | O_TRUNC, mode)
 }
 
 fn close(args: &Args) -> Result<u64> {
@@ -144,20 +148,20 @@ fn close_range(args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-fn check_access(location: &Location, mode: u64) -> Result<u64> {
+fn check_access(node: &dyn Node, mode: u64) -> Result<u64> {
     if mode > 7 {
         return Err(Errno::EINVAL);
     }
-    let stat = location.node.stat();
+    let stat = node.stat();
     let kind = stat.mode & S_IFMT;
-    if mode as u32 & W_OK != 0 && location.node.is_read_only() && matches!(kind, S_IFREG | S_IFDIR) {
+    if mode as u32 & W_OK != 0 && node.is_read_only() && matches!(kind, S_IFREG | S_IFDIR) {
         return Err(Errno::EROFS);
     }
     // Root may run what has any execute bit.
     if mode as u32 & X_OK != 0 && kind == S_IFREG && stat.mode & 0o111 == 0 {
         return Err(Errno::EACCES);
     }
-    permit(&*location.node, Wish::Ask(mode as u32)).map(|()| 0)
+    permit(node, Wish::Ask(mode as u32)).map(|()| 0)
 }
 
 fn access(args: &Args) -> Result<u64> {

@@ -1,6 +1,7 @@
 //! The process: what it is given at start, and where things lie in its address space.
 
 use crate::cell::KernelCell;
+use crate::console::print::Text;
 use crate::fs::path;
 use alloc::vec::Vec;
 use core::cell::RefMut;
@@ -61,9 +62,26 @@ impl Process {
         self.path.to_bytes()
     }
 
-    pub fn path(&self) -> &'static str {
-        self.path.to_str().unwrap_or("the program")
+    pub fn path_with_nul(&self) -> &'static [u8] {
+        self.path.to_bytes_with_nul()
     }
+
+    pub fn path(&self) -> Text<'static> {
+        text_of(self.path)
+    }
+}
+
+fn text_of(path: &'static CStr) -> Text<'static> {
+    // SAFETY: a path of the config, which is text.
+    unsafe { Text::of_composer(path.to_bytes()) }
+}
+
+/// The next string of the composer's table. One copy of the search is enough.
+#[inline(never)]
+fn next_string(rest: &mut &'static [u8]) -> &'static CStr {
+    let string = CStr::from_bytes_until_nul(rest).unwrap_or(c"");
+    *rest = rest.get(string.count_bytes() + 1..).unwrap_or(&[]);
+    string
 }
 
 /// The process that the image was built for.
@@ -80,22 +98,17 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
         who.users = [number(2); 3];
         who.groups = [number(3); 3];
     }
-    let mut next = || {
-        let string = CStr::from_bytes_until_nul(rest).unwrap_or(c"");
-        rest = &rest[string.count_bytes() + 1..];
-        string
-    };
-    let program = next();
-    let directory = next().to_bytes();
-    *HOSTNAME.borrow() = next().to_bytes();
-    let entered = path::resolve(&path::root(), directory, true).and_then(path::set_working_directory);
-    if entered.is_err() {
-        crate::println!("bespoke: there is no directory {}; starting in /", directory.escape_ascii());
+    let program = next_string(&mut rest);
+    let directory = next_string(&mut rest);
+    *HOSTNAME.borrow() = next_string(&mut rest).to_bytes();
+    let found = path::resolve(&path::root(), directory.to_bytes(), true);
+    if found.and_then(path::set_working_directory).is_err() {
+        crate::println!("bespoke: there is no directory {}; starting in /", text_of(directory));
     }
     *PROGRAM.borrow() = program.to_bytes();
     let mut process = Process { path: program, arguments: Vec::new(), environment: Vec::new() };
-    process.arguments.extend((0..argc).map(|_| next().to_bytes().to_vec()));
-    process.environment.extend((0..envc).map(|_| next().to_bytes().to_vec()));
+    process.arguments.extend((0..argc).map(|_| next_string(&mut rest).to_bytes().to_vec()));
+    process.environment.extend((0..envc).map(|_| next_string(&mut rest).to_bytes().to_vec()));
     for source in arguments() {
         (source.item)(command_line, &mut process.arguments);
     }

@@ -19,7 +19,7 @@ crate::register!("syscall": Handler = {
 /// Preferred size for input and output.
 const BLOCK: u64 = 4096;
 
-fn convert(stat: &Stat) -> linux_raw_sys::general::stat {
+fn tell(stat: &Stat, to: u64) -> Result<u64> {
     // SAFETY: integers, for which zero is a value.
     let mut out: linux_raw_sys::general::stat = unsafe { core::mem::zeroed() };
     out.st_dev = 1 + stat.filesystem;
@@ -40,11 +40,7 @@ fn convert(stat: &Stat) -> linux_raw_sys::general::stat {
         *seconds = time.0 as u64;
         *nanoseconds = u64::from(time.1);
     }
-    out
-}
-
-fn stat_at(directory: u64, address: u64, follow: bool) -> Result<Stat> {
-    Ok(resolve_at(directory, address, follow)?.node.stat())
+    user::write(to, &out).map(|()| 0)
 }
 
 /// With `AT_EMPTY_PATH` and an empty path, the descriptor itself.
@@ -56,28 +52,24 @@ fn stat_flags(directory: u64, address: u64, flags: u32) -> Result<Stat> {
             Ok(file::get(directory)?.stat())
         };
     }
-    stat_at(directory, address, flags & AT_SYMLINK_NOFOLLOW == 0)
+    Ok(resolve_at(directory, address, flags & AT_SYMLINK_NOFOLLOW == 0)?.stat())
 }
 
 fn stat(args: &Args) -> Result<u64> {
-    let stat = stat_at(AT_FDCWD as u64, args.0[0], true)?;
-    user::write(args.0[1], &convert(&stat)).map(|()| 0)
+    tell(&resolve_at(AT_FDCWD as u64, args.0[0], true)?.stat(), args.0[1])
 }
 
 fn lstat(args: &Args) -> Result<u64> {
-    let stat = stat_at(AT_FDCWD as u64, args.0[0], false)?;
-    user::write(args.0[1], &convert(&stat)).map(|()| 0)
+    tell(&resolve_at(AT_FDCWD as u64, args.0[0], false)?.stat(), args.0[1])
 }
 
 fn fstat(args: &Args) -> Result<u64> {
-    let stat = file::get(args.0[0])?.stat();
-    user::write(args.0[1], &convert(&stat)).map(|()| 0)
+    tell(&file::get(args.0[0])?.stat(), args.0[1])
 }
 
 fn newfstatat(args: &Args) -> Result<u64> {
     let [directory, path, to, flags, ..] = args.0;
-    let stat = stat_flags(directory, path, flags as u32)?;
-    user::write(to, &convert(&stat)).map(|()| 0)
+    tell(&stat_flags(directory, path, flags as u32)?, to)
 }
 
 fn statx(args: &Args) -> Result<u64> {

@@ -36,7 +36,7 @@ pub fn init() {
     }
     // The selectors that SYSRET derives are those of the descriptor table's layout.
     Star::write(USER_CODE, USER_DATA, KERNEL_CODE, KERNEL_DATA).expect("descriptor table order");
-    LStar::write(VirtAddr::new(entry as *const () as u64));
+    LStar::write(VirtAddr::new_truncate(entry as *const () as u64));
     SFMask::write(
         RFlags::INTERRUPT_FLAG
             | RFlags::DIRECTION_FLAG

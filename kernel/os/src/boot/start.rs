@@ -21,7 +21,7 @@ pub fn start(info: &'static StartInfo) -> ! {
             sched::thread::start_first(image)
         }
         Err(error) => {
-            crate::println!("bespoke: cannot start {}: error {}", process.path(), error.0);
+            crate::println!("bespoke: cannot start {}: error {}", process.path(), error.0 as usize);
             crate::boot::poweroff::power_off(126)
         }
     }

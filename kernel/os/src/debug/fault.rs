@@ -1,5 +1,6 @@
 //! The report on an exception that nobody could handle.
 
+use crate::console::print::Text;
 use crate::sched::trap::Frame;
 
 crate::register!("fault": fn(&Frame, u64) = { 10 => report });
@@ -27,14 +28,15 @@ fn name(vector: u64) -> &'static str {
 }
 
 /// The component that a text address belongs to, from the composer's table.
-fn component(address: u64) -> Option<&'static str> {
+fn component(address: u64) -> Option<Text<'static>> {
     let offset = address.checked_sub(crate::layout_symbol!("text.start"))?;
     let mut table = crate::table!("components");
     while let Some((end, rest)) = table.split_first_chunk::<4>() {
         let (&length, rest) = rest.split_first()?;
         let (id, rest) = rest.split_at_checked(usize::from(length))?;
         if offset < u64::from(u32::from_le_bytes(*end)) {
-            return core::str::from_utf8(id).ok().filter(|id| !id.is_empty());
+            // SAFETY: a component's id.
+            return (!id.is_empty()).then(|| unsafe { Text::of_composer(id) });
         }
         table = rest;
     }
@@ -42,22 +44,25 @@ fn component(address: u64) -> Option<&'static str> {
 }
 
 fn report(frame: &Frame, address: u64) {
-    let name = name(frame.vector);
+    let name = Text(name(frame.vector));
     match frame.vector {
         14 => {
-            let access = match frame.code {
+            let access = Text(match frame.code {
                 code if code & 16 != 0 => "running",
                 code if code & 2 != 0 => "writing",
                 _ => "reading",
-            };
+            });
             crate::println!("bespoke: {name} {access} {address:#x} at {:#x}", frame.rip);
         }
         _ => crate::println!("bespoke: {name} (code {:#x}) at {:#x}", frame.code, frame.rip),
     }
     if frame.is_user() {
-        crate::println!("  in the program, thread {}", crate::sched::thread::current().tid);
+        crate::println!("  in the program, thread {}", crate::sched::thread::current().tid as usize);
     } else {
-        crate::println!("  in the kernel, component {}", component(frame.rip).unwrap_or("(shared code)"));
+        crate::println!(
+            "  in the kernel, component {}",
+            component(frame.rip).unwrap_or(Text("(shared code)"))
+        );
     }
     let f = frame;
     crate::println!("  rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", f.rax, f.rbx, f.rcx, f.rdx);

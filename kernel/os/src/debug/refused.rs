@@ -1,6 +1,7 @@
 //! Names what was left out when the program asks for it.
 
 use crate::cell::KernelCell;
+use crate::console::print::Text;
 
 crate::register!("refused": fn(u64) = { 10 => tell });
 
@@ -8,14 +9,15 @@ crate::register!("refused": fn(u64) = { 10 => tell });
 static TOLD: KernelCell<[u64; 8]> = KernelCell::new([0; 8]);
 
 /// The component that is off and would have served a call, from the composer's table.
-pub fn component(number: u64) -> Option<&'static str> {
+pub fn component(number: u64) -> Option<Text<'static>> {
     let mut table = crate::table!("refused.syscall");
     while let Some((&length, rest)) = table.split_first() {
         let (id, rest) = rest.split_at_checked(usize::from(length))?;
         let (count, rest) = rest.split_first_chunk::<2>()?;
         let (numbers, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*count)) * 2)?;
         if numbers.chunks_exact(2).any(|pair| u64::from(u16::from_le_bytes([pair[0], pair[1]])) == number) {
-            return core::str::from_utf8(id).ok();
+            // SAFETY: a component's id.
+            return Some(unsafe { Text::of_composer(id) });
         }
         table = rest;
     }
@@ -38,7 +40,8 @@ fn tell(number: u64) {
         }
         *word |= 1 << (number % 64);
     }
-    match component(number) {
+    let (component, number) = (component(number), number as usize);
+    match component {
         Some(id) => crate::println!("bespoke: system call {number} answered ENOSYS: {id} is off"),
         None => crate::println!("bespoke: system call {number} answered ENOSYS: no component serves it"),
     }

@@ -7,8 +7,8 @@ pub mod streams;
 pub mod zero;
 
 use super::file::{File, Stat};
+use super::mounts::Mount;
 use super::node::Node;
-use super::path::Mount;
 use super::synthetic::Names;
 use crate::errno::Result;
 use alloc::rc::Rc;

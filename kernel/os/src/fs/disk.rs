@@ -7,8 +7,8 @@ mod node;
 mod volume;
 
 use self::volume::Volume;
+use super::mounts::Mount;
 use super::node::Node;
-use super::path::Mount;
 use crate::boot::poweroff;
 use crate::cell::KernelCell;
 use crate::driver::block;

@@ -141,34 +141,41 @@ impl Epoll {
         watches.get(place).cloned()
     }
 
-    /// Events that are there now, at most `most`.
-    fn collect(&self, most: usize) -> Vec<Event> {
-        let mut events = Vec::new();
-        let mut again = Vec::new();
-        while events.len() < most {
+    /// Tells the program of events that are there now, at most `most`, and returns how many.
+    fn tell(&self, to: u64, most: usize) -> Result<u64> {
+        let mut told = 0;
+        // Each watch once: those that go on come back behind the others.
+        let listed = self.ready.borrow().len();
+        for _ in 0..listed {
+            if told == most {
+                break;
+            }
             let Some(watch) = self.ready.borrow_mut().pop_front() else { break };
             watch.is_listed.set(false);
             let ready = ready_events(&watch);
             if ready == 0 {
                 continue;
             }
-            let mut bytes = [0; 12];
-            bytes[..4].copy_from_slice(&ready.to_le_bytes());
-            bytes[4..].copy_from_slice(&watch.data.get().to_le_bytes());
-            events.push(bytes);
+            let mut event: Event = [0; 12];
+            event[..4].copy_from_slice(&ready.to_le_bytes());
+            event[4..].copy_from_slice(&watch.data.get().to_le_bytes());
+            let written = user::write(to + told as u64 * 12, &event);
             let flags = watch.events.get();
-            if flags & EPOLLONESHOT != 0 {
+            if written.is_ok() && flags & EPOLLONESHOT != 0 {
                 watch.events.set(flags & (EPOLLET | EPOLLONESHOT));
-            } else if flags & EPOLLET == 0 {
-                // Level-triggered: told again until it is no longer so.
-                again.push(watch);
+            } else if written.is_err() || flags & EPOLLET == 0 {
+                // Level-triggered: told again until it is no longer so. So is what could not be told.
+                if !watch.is_listed.replace(true) {
+                    self.ready.borrow_mut().push_back(watch);
+                }
+            }
+            match written {
+                Err(error) if told == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => told += 1,
             }
         }
-        for watch in again {
-            watch.is_listed.set(true);
-            self.ready.borrow_mut().push_back(watch);
-        }
-        events
+        Ok(told as u64)
     }
 }
 
@@ -250,12 +257,9 @@ fn wait(fd: u64, to: u64, most: i32, time: Option<u64>) -> Result<u64> {
     let most = usize::try_from(most).ok().filter(|&most| most > 0).ok_or(Errno::EINVAL)?;
     let deadline = time.map(|time| tsc::now().saturating_add(time));
     loop {
-        let events = epoll.collect(most);
-        if !events.is_empty() {
-            for (index, event) in events.iter().enumerate() {
-                user::write(to + index as u64 * 12, event)?;
-            }
-            return Ok(events.len() as u64);
+        let told = epoll.tell(to, most)?;
+        if told > 0 {
+            return Ok(told);
         }
         if deadline.is_some_and(|deadline| deadline <= tsc::now()) {
             return Ok(0);

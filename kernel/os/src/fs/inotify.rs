@@ -407,7 +407,7 @@ fn inotify_add_watch(args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let instance: &Instance = description.downcast().ok_or(Errno::EINVAL)?;
-    let node = resolve_at(AT_FDCWD as u64, path, mask & IN_DONT_FOLLOW == 0)?.node.clone();
+    let node = resolve_at(AT_FDCWD as u64, path, mask & IN_DONT_FOLLOW == 0)?;
     if mask & IN_ONLYDIR != 0 && !node.is_directory() {
         return Err(Errno::ENOTDIR);
     }

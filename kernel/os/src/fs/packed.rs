@@ -9,6 +9,9 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{O_ACCMODE, O_RDONLY, O_TRUNC, S_IFDIR, S_IFLNK, S_IFMT};
 
+// Lists a directory. Every image has packed directories: they can be listed only where somebody lets the program ask.
+crate::hook!(fn listers() -> "packed-list": fn(&'static Entry) -> Vec<DirectoryEntry>);
+
 #[repr(C)]
 struct Header {
     magic: [u8; 8],
@@ -113,6 +116,16 @@ pub fn find(path: &[u8]) -> Option<&'static Entry> {
     entries.binary_search_by(|entry| entry.path().cmp(path)).ok().map(|index| &entries[index])
 }
 
+/// What [`Node::list`] tells.
+pub fn list(directory: &'static Entry) -> Vec<DirectoryEntry> {
+    let entry = |entry: &Entry| DirectoryEntry {
+        name: entry.name().to_vec(),
+        inode: entry.stat().inode,
+        mode: entry.mode,
+    };
+    directory.children().map(entry).collect()
+}
+
 /// A node, or an open file, of the image.
 pub struct Packed(pub &'static Entry);
 
@@ -131,12 +144,7 @@ impl Node for Packed {
     }
 
     fn list(&self) -> Result<Vec<DirectoryEntry>> {
-        let entry = |entry: &Entry| DirectoryEntry {
-            name: entry.name().to_vec(),
-            inode: entry.stat().inode,
-            mode: entry.mode,
-        };
-        Ok(self.0.children().map(entry).collect())
+        listers().first().map(|lister| (lister.item)(self.0)).ok_or(Errno::ENOTDIR)
     }
 
     fn target(&self) -> Option<Vec<u8>> {

@@ -1,23 +1,20 @@
 //! From a path to a node (`path_resolution(7)`).
 
-use super::node::{Change, Node, Wish, permit};
-use super::synthetic::Names;
+use super::node::{Node, Wish, permit};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{S_IFDIR, X_OK};
+use linux_raw_sys::general::{S_IFDIR, S_IFLNK, X_OK};
 
-/// A file system mounted somewhere else than at the root.
-pub struct Mount {
-    /// Absolute path without a trailing slash.
-    pub path: Vec<u8>,
-    pub root: Rc<dyn Node>,
-}
+/// What stands at an absolute path instead of what the directory above has there. Asked a second time, with that directory and the name,
+/// where it has nothing.
+pub type Crossing = fn(&[u8], Option<(&dyn Node, &[u8])>) -> Option<Rc<dyn Node>>;
 
-// What chosen file systems mount; asked once, at the first walk.
-crate::hook!(fn mounts_of() -> "mount": fn(&mut Vec<Mount>));
+crate::hook!(fn crossings() -> "crossing": Crossing);
+// Whether what is at an absolute path has to stay there.
+crate::hook!(fn holders() -> "busy-path": fn(&[u8]) -> bool);
 
 const LONGEST_NAME: usize = 255;
 const MOST_LINKS: u32 = 40;
@@ -30,7 +27,6 @@ pub struct Location {
 
 struct Tree {
     root: Rc<Location>,
-    mounts: Vec<Mount>,
     working_directory: Rc<Location>,
 }
 
@@ -38,15 +34,12 @@ static TREE: KernelCell<Option<Tree>> = KernelCell::new(None);
 
 fn with_tree<T>(look: impl FnOnce(&mut Tree) -> T) -> T {
     let mut tree = TREE.borrow();
-    let tree = tree.get_or_insert_with(|| {
-        let root = Rc::new(Location { path: b"/".to_vec(), node: super::root::root() });
-        let mut mounts = Vec::new();
-        for mount in mounts_of() {
-            (mount.item)(&mut mounts);
-        }
-        Tree { working_directory: root.clone(), root, mounts }
-    });
-    look(tree)
+    look(tree.get_or_insert_with(plant))
+}
+
+fn plant() -> Tree {
+    let root = Rc::new(Location { path: b"/".to_vec(), node: super::root::root() });
+    Tree { working_directory: root.clone(), root }
 }
 
 /// The root of all paths.
@@ -67,84 +60,82 @@ pub fn set_working_directory(location: Rc<Location>) -> Result<()> {
     Ok(())
 }
 
-fn mounted(path: &[u8]) -> Option<Rc<dyn Node>> {
-    with_tree(|tree| tree.mounts.iter().find(|mount| mount.path == path).map(|mount| mount.root.clone()))
-}
-
-/// Whether something is mounted further down. Its place is there even if no file system has the directories above it.
-fn leads_to_mount(path: &[u8]) -> bool {
-    let below = |mount: &Mount| mount.path.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"));
-    with_tree(|tree| tree.mounts.iter().any(below))
-}
-
-/// Whether something is mounted at a path or below it: such a place stays where it is.
-pub fn is_busy(path: &[u8]) -> bool {
-    mounted(path).is_some() || leads_to_mount(path)
-}
-
-/// Names that lead to what is mounted below a directory.
-pub fn mounts_below(directory: &[u8]) -> Vec<Vec<u8>> {
-    let prefix = if directory == b"/" { &b""[..] } else { directory };
-    let name_of = |path: &[u8]| {
-        let name = path.strip_prefix(prefix)?.strip_prefix(b"/")?.split(|&byte| byte == b'/').next()?;
-        (!name.is_empty()).then(|| name.to_vec())
-    };
-    with_tree(|tree| tree.mounts.iter().filter_map(|mount| name_of(&mount.path)).collect())
-}
-
 /// The path of a name in a directory.
 pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
     path.extend_from_slice(directory);
-    if directory != b"/" {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
+    enter(&mut path, name);
     path
 }
 
-impl Location {
-    /// The location of a name in this directory.
-    pub fn child(&self, name: &[u8]) -> Result<Rc<Location>> {
-        if name.len() > LONGEST_NAME {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        let path = join(&self.path, name);
-        let node = match mounted(&path) {
-            Some(node) => node,
-            None => match self.node.lookup(name) {
-                Err(Errno::ENOENT) if leads_to_mount(&path) => make_way(&*self.node, name),
-                found => found?,
-            },
-        };
-        Ok(Rc::new(Location { path, node }))
+/// Adds a name to a directory's path, and says where it starts.
+fn enter(path: &mut Vec<u8>, name: &[u8]) -> usize {
+    if path != b"/" {
+        path.push(b'/');
     }
-
-    /// The directory that holds this one; the root's is the root.
-    fn parent(&self) -> Result<Rc<Location>> {
-        let end = self.path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-        resolve(&root(), &self.path[..end.max(1)], true)
-    }
+    let start = path.len();
+    path.extend_from_slice(name);
+    start
 }
 
-/// A directory on the way to what is mounted further down: made where that can be, or there for the way only.
-fn make_way(parent: &dyn Node, name: &[u8]) -> Rc<dyn Node> {
-    let Ok(made) = parent.create(name, S_IFDIR | 0o755, &[]) else { return Rc::new(Names(Vec::new())) };
-    // Nobody's in particular, whoever happens to come by first.
-    let _ = made.change(&Change { user: Some(0), group: Some(0), ..Change::default() });
-    made
+/// Makes an absolute path that of the directory above; the root's is the root.
+fn leave(path: &mut Vec<u8>) {
+    let end = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    path.truncate(end.max(1));
+}
+
+/// Whether something is mounted at a path or below it: such a place stays where it is.
+pub fn is_busy(path: &[u8]) -> bool {
+    holders().iter().any(|holder| (holder.item)(path))
+}
+
+/// The node of a name in a directory; `path` is the name's own.
+fn child(directory: &dyn Node, path: &[u8], name: &[u8]) -> Result<Rc<dyn Node>> {
+    let across = |missing| crossings().iter().find_map(|crossing| (crossing.item)(path, missing));
+    if let Some(node) = across(None) {
+        return Ok(node);
+    }
+    match directory.lookup(name) {
+        Err(Errno::ENOENT) => across(Some((directory, name))).ok_or(Errno::ENOENT),
+        found => found,
+    }
 }
 
 /// Where a path leads that may not exist yet.
 pub struct Target {
     /// The directory that the last name is in.
-    pub directory: Rc<Location>,
-    /// The last name; empty when the path ends in `.`, `..` or at the root.
-    pub name: Vec<u8>,
+    pub directory: Rc<dyn Node>,
     /// What is there, if anything.
-    pub found: Option<Rc<Location>>,
+    pub found: Option<Rc<dyn Node>>,
     /// The path ended in a slash: only a directory will do.
     pub must_be_directory: bool,
+    /// The absolute path, without links, `.` and `..`.
+    path: Vec<u8>,
+    /// Where the last name starts in it.
+    name: usize,
+}
+
+impl Target {
+    /// The last name; empty when the path ended in `.`, `..` or at the root.
+    pub fn name(&self) -> &[u8] {
+        &self.path[self.name..]
+    }
+
+    /// The absolute path.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The location of what was found.
+    pub fn location(mut self) -> Result<Rc<Location>> {
+        let found = self.found.take().ok_or(Errno::ENOENT)?;
+        Ok(self.at(found))
+    }
+
+    /// The location, with the node that is there now.
+    pub fn at(self, node: Rc<dyn Node>) -> Rc<Location> {
+        Rc::new(Location { path: self.path, node })
+    }
 }
 
 /// The first name of a path, and what is left behind it; nothing but slashes has none.
@@ -163,39 +154,64 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
     }
     let mut links = 0;
     let mut must_be_directory = path.ends_with(b"/");
-    let mut at = if path.starts_with(b"/") { root() } else { from.clone() };
+    // Where the walk has come to.
+    let mut place = Vec::with_capacity(from.path.len() + 1 + path.len());
+    let mut node;
+    if path.starts_with(b"/") {
+        place.push(b'/');
+        node = root().node.clone();
+    } else {
+        place.extend_from_slice(&from.path);
+        node = from.node.clone();
+    }
+    let mut is_directory = node.is_directory();
     // What is walked, and how far that has come. A link's target takes the place of its name.
     let mut text = Cow::Borrowed(path);
     let mut walked = 0;
     while let Some((name, rest)) = first_name(&text[walked..]) {
         walked = text.len() - rest.len();
-        if !at.node.is_directory() {
+        if !is_directory {
             return Err(Errno::ENOTDIR);
         }
-        permit(&*at.node, Wish::Use(X_OK))?;
+        permit(&*node, Wish::Use(X_OK))?;
         if name == b"." {
             continue;
         }
         if name == b".." {
-            at = at.parent()?;
+            leave(&mut place);
+            node = resolve(&root(), &place, true)?.node.clone();
             continue;
         }
+        if name.len() > LONGEST_NAME {
+            return Err(Errno::ENAMETOOLONG);
+        }
         let is_last = rest.is_empty();
-        let next = match at.child(name) {
+        let start = enter(&mut place, name);
+        let next = match child(&*node, &place, name) {
             Ok(next) => next,
             Err(Errno::ENOENT) if is_last => {
-                return Ok(Target { directory: at, name: name.to_vec(), found: None, must_be_directory });
+                return Ok(Target {
+                    directory: node,
+                    found: None,
+                    must_be_directory,
+                    path: place,
+                    name: start,
+                });
             }
             Err(error) => return Err(error),
         };
-        if next.node.is_symlink() && (follow || !is_last || must_be_directory) {
+        let kind = next.kind();
+        if kind == S_IFLNK && (follow || !is_last || must_be_directory) {
             links += 1;
             if links > MOST_LINKS {
                 return Err(Errno::ELOOP);
             }
-            let mut target = next.node.target().ok_or(Errno::EINVAL)?;
+            let mut target = next.target().ok_or(Errno::EINVAL)?;
             if target.starts_with(b"/") {
-                at = root();
+                place.truncate(1);
+                node = root().node.clone();
+            } else {
+                leave(&mut place);
             }
             must_be_directory |= is_last && target.ends_with(b"/");
             if !is_last {
@@ -207,17 +223,25 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
             continue;
         }
         if is_last {
-            if must_be_directory && !next.node.is_directory() {
+            if must_be_directory && kind != S_IFDIR {
                 return Err(Errno::ENOTDIR);
             }
-            return Ok(Target { directory: at, name: name.to_vec(), found: Some(next), must_be_directory });
+            return Ok(Target {
+                directory: node,
+                found: Some(next),
+                must_be_directory,
+                path: place,
+                name: start,
+            });
         }
-        at = next;
+        node = next;
+        is_directory = kind == S_IFDIR;
     }
-    Ok(Target { directory: at.clone(), name: Vec::new(), found: Some(at), must_be_directory })
+    let name = place.len();
+    Ok(Target { directory: node.clone(), found: Some(node), must_be_directory, path: place, name })
 }
 
 /// The location that a path leads to.
 pub fn resolve(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Rc<Location>> {
-    walk(from, path, follow)?.found.ok_or(Errno::ENOENT)
+    walk(from, path, follow)?.location()
 }

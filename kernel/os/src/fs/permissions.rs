@@ -30,6 +30,10 @@ fn allows(who: &Credentials, user: u32, group: u32, stat: Stat, want: u32) -> bo
 }
 
 fn judge(node: &dyn Node, wish: Wish) -> Result<()> {
+    // Asked at every step of a path: without a closer look at the node.
+    if matches!(wish, Wish::Use(X_OK)) && credentials().user() == 0 && node.is_directory() {
+        return Ok(());
+    }
     let stat = node.stat();
     // Looked at before, since what belongs to the process asks who that is.
     let other = match wish {

@@ -1,15 +1,16 @@
 //! Pipes (`pipe(7)`).
 
+mod ring;
+
+use self::ring::Ring;
 use super::file::{self, Access, Description, File, Readiness, Stat};
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::sched::wait::Queue;
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
@@ -30,7 +31,11 @@ const ATOMIC: usize = 4096;
 /// A buffer between those who write and those who read.
 pub struct Pipe {
     inode: u64,
-    buffer: RefCell<VecDeque<u8>>,
+    ring: RefCell<Ring>,
+    /// Somebody copies bytes in or out, and may wait for the program's memory meanwhile.
+    is_busy: Cell<bool>,
+    /// Who waits for that to end.
+    turns: Queue,
     capacity: Cell<usize>,
     /// Ends that are open, and how many have ever been.
     pub reading: Ends,
@@ -71,12 +76,11 @@ impl Reader {
         bytes.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
         bytes.resize(count, 0);
         user::read_bytes(from, &mut bytes)?;
-        let mut buffer = self.0.buffer.borrow_mut();
-        buffer.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
-        for byte in bytes.into_iter().rev() {
-            buffer.push_front(byte);
+        while self.0.is_busy.get() {
+            // Not to be ended by a signal: the bytes have no other place.
+            self.0.turns.wait_firmly();
         }
-        drop(buffer);
+        self.0.ring.borrow_mut().push_front(&bytes)?;
         self.0.readers.wake_all();
         Ok(())
     }
@@ -101,7 +105,7 @@ impl Writer {
     /// Waits until something fits in, and says how much does.
     pub fn wait_for_room(&self, nonblocking: bool) -> Result<usize> {
         loop {
-            let room = self.0.capacity.get().saturating_sub(self.0.buffer.borrow().len());
+            let room = self.0.capacity.get().saturating_sub(self.0.ring.borrow().len());
             if room > 0 || self.0.reading.open.get() == 0 {
                 return Ok(room.max(1));
             }
@@ -182,7 +186,7 @@ fn control(file: &Description, command: u32, argument: u64) -> Option<Result<u64
             return Some(Err(if argument > 1 << 31 { Errno::EINVAL } else { Errno::EPERM }));
         }
         let capacity = (argument as usize).next_power_of_two().max(ATOMIC);
-        if capacity < pipe.buffer.borrow().len() {
+        if capacity < pipe.ring.borrow().len() {
             return Some(Err(Errno::EBUSY));
         }
         pipe.capacity.set(capacity);
@@ -196,7 +200,9 @@ impl Pipe {
     pub fn new(inode: u64) -> Self {
         Self {
             inode,
-            buffer: RefCell::new(VecDeque::new()),
+            ring: RefCell::new(Ring::new()),
+            is_busy: Cell::new(false),
+            turns: Queue::new(),
             capacity: Cell::new(CAPACITY),
             reading: Ends::default(),
             writing: Ends::default(),
@@ -210,17 +216,23 @@ impl Pipe {
         Stat { mode: S_IFIFO | 0o600, inode: self.inode, links: 1, ..Stat::default() }
     }
 
-    /// Moves bytes out of the buffer's front, as many as there are.
-    fn take<'c>(&self, chunk: &'c mut [MaybeUninit<u8>]) -> &'c [u8] {
-        let mut buffer = self.buffer.borrow_mut();
-        let length = chunk.len().min(buffer.len());
-        let (front, back) = buffer.as_slices();
-        let split = length.min(front.len());
-        chunk[..split].write_copy_of_slice(&front[..split]);
-        chunk[split..length].write_copy_of_slice(&back[..length - split]);
-        buffer.drain(..length);
-        // SAFETY: just written.
-        unsafe { chunk[..length].assume_init_ref() }
+    /// The right to copy bytes in or out. `None`: somebody else had it, and what was true before may no longer be.
+    fn turn(&self) -> Result<Option<Turn<'_>>> {
+        if self.is_busy.replace(true) {
+            self.turns.wait()?;
+            return Ok(None);
+        }
+        Ok(Some(Turn(self)))
+    }
+}
+
+/// Held by who copies bytes in or out.
+struct Turn<'p>(&'p Pipe);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.is_busy.set(false);
+        self.0.turns.wake_all();
     }
 }
 
@@ -230,36 +242,37 @@ impl File for Reader {
         if count == 0 {
             return Ok(0);
         }
-        while pipe.buffer.borrow().is_empty() {
-            if pipe.writing.open.get() == 0 {
-                return Ok(0);
+        let turn = loop {
+            if pipe.ring.borrow().is_empty() {
+                if pipe.writing.open.get() == 0 {
+                    return Ok(0);
+                }
+                if access.nonblocking {
+                    return Err(Errno::EAGAIN);
+                }
+                pipe.readers.wait()?;
+            } else if let Some(turn) = pipe.turn()? {
+                break turn;
             }
-            if access.nonblocking {
-                return Err(Errno::EAGAIN);
-            }
-            pipe.readers.wait()?;
-        }
+        };
         let mut done = 0;
-        let mut chunk = [MaybeUninit::uninit(); 1024];
         while done < count {
-            let limit = chunk.len().min(count - done);
-            let taken = pipe.take(&mut chunk[..limit]);
-            if taken.is_empty() {
+            let (bytes, length) = pipe.ring.borrow().front();
+            let length = length.min(count - done);
+            if length == 0 {
                 break;
             }
-            if let Err(error) = user::write_bytes(to + done as u64, taken) {
+            // SAFETY: they stay where they are during the turn.
+            let bytes = unsafe { core::slice::from_raw_parts(bytes, length) };
+            match user::write_bytes(to + done as u64, bytes) {
                 // What could not be handed over stays readable.
-                let mut buffer = pipe.buffer.borrow_mut();
-                for &byte in taken.iter().rev() {
-                    buffer.push_front(byte);
-                }
-                if done == 0 {
-                    return Err(error);
-                }
-                break;
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => pipe.ring.borrow_mut().consume(length),
             }
-            done += taken.len();
+            done += length;
         }
+        drop(turn);
         pipe.writers.wake_all();
         if pipe.is_joint.get() {
             pipe.readers.wake_all();
@@ -277,7 +290,7 @@ impl File for Reader {
 
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
-        readiness.set(Readiness::READ, !self.0.buffer.borrow().is_empty());
+        readiness.set(Readiness::READ, !self.0.ring.borrow().is_empty());
         readiness.set(Readiness::HANG_UP, self.0.writing.open.get() == 0);
         readiness
     }
@@ -290,7 +303,7 @@ impl File for Reader {
         if request != FIONREAD {
             return Err(Errno::ENOTTY);
         }
-        let length = self.0.buffer.borrow().len() as u32;
+        let length = self.0.ring.borrow().len() as u32;
         user::write(argument, &length).map(|()| 0)
     }
 }
@@ -303,7 +316,6 @@ impl File for Writer {
     fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
         let pipe = &self.0;
         let mut done = 0;
-        let mut chunk = [MaybeUninit::uninit(); 1024];
         while done < count {
             if pipe.reading.open.get() == 0 {
                 if done > 0 {
@@ -314,7 +326,7 @@ impl File for Writer {
                 }
                 return Err(Errno::EPIPE);
             }
-            let room = pipe.capacity.get().saturating_sub(pipe.buffer.borrow().len());
+            let room = pipe.capacity.get().saturating_sub(pipe.ring.borrow().len());
             let wanted = if count <= ATOMIC { count - done } else { 1 };
             if room < wanted {
                 if access.nonblocking {
@@ -326,19 +338,32 @@ impl File for Writer {
                 }
                 continue;
             }
-            let length = chunk.len().min(count - done).min(room);
-            let taken = match user::read_fresh(from + done as u64, &mut chunk[..length]) {
-                Ok(taken) => taken,
+            let turn = match pipe.turn() {
+                Ok(Some(turn)) => turn,
+                Ok(None) => continue,
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             };
-            let mut buffer = pipe.buffer.borrow_mut();
-            if buffer.try_reserve(length).is_err() {
-                return if done > 0 { Ok(done) } else { Err(Errno::ENOMEM) };
+            let (before, target) = (done, done + room.min(count - done));
+            let mut result = pipe.ring.borrow_mut().reserve(target - done);
+            while done < target && result.is_ok() {
+                let (to, length) = pipe.ring.borrow_mut().back();
+                let length = length.min(target - done);
+                // SAFETY: nobody else uses this room during the turn.
+                let to = unsafe { core::slice::from_raw_parts_mut(to, length) };
+                result = user::read_bytes(from + done as u64, to);
+                if result.is_ok() {
+                    pipe.ring.borrow_mut().produce(length);
+                    done += length;
+                }
             }
-            buffer.extend(&*taken);
-            drop(buffer);
-            done += length;
+            drop(turn);
+            if let Err(error) = result {
+                if done > before {
+                    pipe.readers.wake_all();
+                }
+                return if done > 0 { Ok(done) } else { Err(error) };
+            }
             pipe.readers.wake_all();
         }
         Ok(done)
@@ -352,7 +377,7 @@ impl File for Writer {
         let mut readiness = Readiness::empty();
         readiness.set(
             Readiness::WRITE,
-            self.0.capacity.get().saturating_sub(self.0.buffer.borrow().len()) >= ATOMIC,
+            self.0.capacity.get().saturating_sub(self.0.ring.borrow().len()) >= ATOMIC,
         );
         readiness.set(Readiness::ERROR, self.0.reading.open.get() == 0);
         readiness

@@ -3,7 +3,7 @@ pub mod process;
 pub mod system;
 pub mod task;
 
-use super::path::Mount;
+use super::mounts::Mount;
 use super::synthetic::Names;
 use alloc::vec::Vec;
 

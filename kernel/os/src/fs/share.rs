@@ -4,8 +4,8 @@ mod message;
 mod node;
 
 use self::client::Client;
+use super::mounts::Mount;
 use super::node::Node;
-use super::path::Mount;
 use crate::cell::KernelCell;
 use crate::driver::virtio::{self, Driver, Transport};
 use crate::driver::virtio_requests::Requests;

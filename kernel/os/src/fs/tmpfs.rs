@@ -1,9 +1,9 @@
 //! Files in memory.
 
 use super::file::{self, Access, File, Pages, Stat};
+use super::mounts::Mount;
 use super::node::{Change, DirectoryEntry, Node};
 use super::packed;
-use super::path::Mount;
 use crate::abi::clock::time_of_day;
 use crate::abi::process;
 use crate::errno::{Errno, Result};

@@ -31,7 +31,7 @@ pub fn init(map: &[MemoryRange]) {
     let words = (top / PAGE).div_ceil(64) as usize;
     let bitmap_end = image_end + (words as u64 * 8).next_multiple_of(PAGE);
     if top < bitmap_end {
-        panic!("{} KiB of memory cannot hold the image and its bookkeeping", top >> 10);
+        panic!("{} KiB of memory cannot hold the image and its bookkeeping", (top >> 10) as usize);
     }
     // SAFETY: RAM just behind the image, which nobody else knows of yet.
     let free = unsafe { core::slice::from_raw_parts_mut(phys_to_virt(image_end) as *mut u64, words) };
@@ -40,9 +40,14 @@ pub fn init(map: &[MemoryRange]) {
     frames.free = free;
     for (start, end) in ram(map) {
         let start = if start < bitmap_end { bitmap_end } else { start };
-        for frame in start / PAGE..end.max(start) / PAGE {
-            frames.free[frame as usize / 64] |= 1 << (frame % 64);
-            frames.available += 1;
+        let (mut frame, end) = ((start / PAGE) as usize, (end.max(start) / PAGE) as usize);
+        frames.available += end - frame;
+        while frame < end {
+            let (word, bit) = frames.bit(frame);
+            // Whole words at once: memory is large, and nothing else happens meanwhile.
+            let whole = bit == 1 && end - frame >= 64;
+            *word |= if whole { u64::MAX } else { bit };
+            frame += if whole { 64 } else { 1 };
         }
     }
     frames.total = frames.available;
@@ -50,6 +55,11 @@ pub fn init(map: &[MemoryRange]) {
 }
 
 impl Frames {
+    /// The word that has a frame's bit, and the bit.
+    fn bit(&mut self, frame: usize) -> (&mut u64, u64) {
+        (&mut self.free[frame / 64], 1 << (frame % 64))
+    }
+
     fn take_one(&mut self) -> Option<u64> {
         let words = self.free.len();
         for offset in 0..words {
@@ -57,10 +67,10 @@ impl Frames {
             if index >= words {
                 index -= words;
             }
-            let word = self.free[index];
-            if word != 0 {
+            let (word, _) = self.bit(index * 64);
+            if *word != 0 {
                 let bit = word.trailing_zeros();
-                self.free[index] = word & (word - 1);
+                *word &= *word - 1;
                 self.next = index;
                 self.available -= 1;
                 return Some((index as u64 * 64 + u64::from(bit)) * PAGE);
@@ -74,18 +84,19 @@ impl Frames {
         let frames = self.free.len() * 64;
         let mut frame = 0;
         while frame < frames {
-            let word = self.free[frame / 64];
+            let (&mut word, bit) = self.bit(frame);
             if word == 0 {
                 run = 0;
                 frame = (frame / 64 + 1) * 64;
                 continue;
             }
-            run = if word >> (frame % 64) & 1 != 0 { run + 1 } else { 0 };
+            run = if word & bit != 0 { run + 1 } else { 0 };
             frame += 1;
             if run == count {
                 let first = frame - count;
                 for taken in first..frame {
-                    self.free[taken / 64] &= !(1 << (taken % 64));
+                    let (word, bit) = self.bit(taken);
+                    *word &= !bit;
                 }
                 self.available -= count;
                 return Some(first as u64 * PAGE);
@@ -122,9 +133,9 @@ pub fn allocate_run(count: usize) -> Option<u64> {
 /// Gives a frame back.
 pub fn free(frame: u64) {
     let mut frames = FRAMES.borrow();
-    let index = (frame / PAGE) as usize;
-    debug_assert!(frames.free[index / 64] >> (index % 64) & 1 == 0);
-    frames.free[index / 64] |= 1 << (index % 64);
+    let (word, bit) = frames.bit((frame / PAGE) as usize);
+    debug_assert!(*word & bit == 0);
+    *word |= bit;
     frames.available += 1;
 }
 

@@ -119,10 +119,15 @@ pub fn init(map: &[MemoryRange]) {
 
 /// Maps 2 MiB at [`DIRECT_BASE`], for memory or for a device's registers.
 pub fn map_direct(physical: u64, extra: Flags) {
-    let slot = entry(phys_to_virt(physical), 2, true).expect("no memory for page tables");
-    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | Flags::NO_EXECUTE | extra;
+    let Some(slot) = entry(phys_to_virt(physical), 2, true) else { panic!("no memory for page tables") };
+    let plain = direct(physical & !(HUGE_PAGE - 1));
     // SAFETY: the slot of an address that maps nothing else.
-    unsafe { *slot = Entry::new(physical & !(HUGE_PAGE - 1), flags) };
+    unsafe { *slot = Entry::new(plain.frame(), plain.flags() | extra) };
+}
+
+/// What maps 2 MiB of memory at [`DIRECT_BASE`].
+fn direct(physical: u64) -> Entry {
+    Entry::new(physical, Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | Flags::NO_EXECUTE)
 }
 
 /// A device's registers, uncached.
@@ -282,9 +287,11 @@ pub fn replace_image_tables(flags_of: impl Fn(u64) -> Flags, end: u64) -> Option
         };
     }
     let slot = entry(KERNEL_BASE, 3, false)?;
-    // The direct mapping keeps the boot directory; kernel text must not run from there.
-    for physical in (0..1u64 << 30).step_by(HUGE_PAGE as usize) {
-        map_direct(physical, Flags::empty());
+    // The direct mapping keeps the boot directory, all of its entries in use; kernel text must not run from there.
+    let first = entry(DIRECT_BASE, 2, false)?;
+    for index in 0..ENTRIES {
+        // SAFETY: the entries of one table.
+        unsafe { *first.add(index as usize) = direct(index * HUGE_PAGE) };
     }
     // SAFETY: the new tables map the same frames.
     unsafe { *slot = Entry::new(directory, Flags::PRESENT | Flags::WRITABLE) };

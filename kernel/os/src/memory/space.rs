@@ -139,6 +139,15 @@ fn drop_pages(start: u64, end: u64) {
     });
 }
 
+/// Takes areas out of the list, and says whether any showed a file.
+fn take_out(areas: &mut Vec<Area>, range: core::ops::Range<usize>) -> bool {
+    let had_file = areas[range.clone()].iter().any(|area| area.backing.is_file());
+    let left = areas.len() - range.len();
+    areas.copy_within(range.end.., range.start);
+    areas.truncate(left);
+    had_file
+}
+
 /// Makes sure that the list of areas has room for what one change may add.
 fn make_room(areas: &mut Vec<Area>) -> Result<()> {
     areas.try_reserve(3).map_err(|_| Errno::ENOMEM)
@@ -162,11 +171,11 @@ pub fn map(start: u64, length: u64, rights: Rights, backing: Backing) -> Result<
         drop_pages(start, end);
     }
     let index = range.start;
-    let replaced = areas[range.clone()].iter().any(|area| area.backing.is_file());
-    areas.splice(range, [Area { start, end, rights, backing }]);
+    let had_file = take_out(&mut areas, range);
+    areas.insert(index, Area { start, end, rights, backing });
     join(&mut areas, index);
     drop(areas);
-    files::unmapped(replaced);
+    files::unmapped(had_file);
     Ok(())
 }
 
@@ -178,7 +187,7 @@ pub fn unmap(start: u64, length: u64) -> Result<()> {
     let range = isolate(&mut areas, start, end);
     if !range.is_empty() {
         drop_pages(start, end);
-        let had_file = areas.drain(range).any(|area| area.backing.is_file());
+        let had_file = take_out(&mut areas, range);
         prune(&areas, start, end);
         drop(areas);
         files::unmapped(had_file);

@@ -162,6 +162,17 @@ pub fn write<T: Plain>(address: u64, value: &T) -> Result<()> {
     write_bytes(address, unsafe { core::slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) })
 }
 
+/// Reads a path and hands it on. Most are short: these take no memory of the heap.
+pub fn with_path<T>(address: u64, look: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    let mut chunk = [MaybeUninit::uninit(); 128];
+    let length = chunk.len().min((super::paging::PAGE - address % super::paging::PAGE) as usize);
+    let chunk = read_fresh(address, &mut chunk[..length])?;
+    match chunk.iter().position(|&byte| byte == 0) {
+        Some(end) => look(&chunk[..end]),
+        None => look(&read_path(address)?),
+    }
+}
+
 /// Reads a path: bytes up to a NUL, of at most PATH_MAX.
 pub fn read_path(address: u64) -> Result<Vec<u8>> {
     const PATH_MAX: usize = 4096;

@@ -5,8 +5,8 @@
 use super::stack::NEVER;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
+use crate::fs::mounts::Mount;
 use crate::fs::packed;
-use crate::fs::path::Mount;
 use crate::fs::synthetic::{Names, Text, Writer};
 use crate::list;
 use crate::sched::timer;

@@ -333,13 +333,13 @@ impl Protocol for Unix {
             Some(0) => (Place::Abstract(path.to_vec()), path.to_vec()),
             _ => {
                 let target = path::walk(&path::working_directory(), path, true)?;
-                if target.found.is_some() || target.name.is_empty() {
+                if target.found.is_some() || target.name().is_empty() {
                     return Err(Errno::EADDRINUSE);
                 }
-                let directory = &target.directory.node;
+                let (directory, name) = (&target.directory, target.name());
                 permit(&**directory, Wish::Use(W_OK))?;
-                let node = directory.create(&target.name, S_IFSOCK | masked(0o777), &[])?;
-                tell(&Event::Created(Name { directory, name: &target.name, node: &node }));
+                let node = directory.create(name, S_IFSOCK | masked(0o777), &[])?;
+                tell(&Event::Created(Name { directory, name, node: &node }));
                 (Place::of(&node.stat()), path.to_vec())
             }
         };

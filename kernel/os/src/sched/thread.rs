@@ -116,10 +116,10 @@ pub fn start_first(start: Start) -> ! {
     // Guarded like any other where stacks are guarded; otherwise the boot stack serves on.
     let stack = if stack_mappers().is_empty() { None } else { KernelStack::new() };
     let top = stack.map_or_else(crate::boot::pvh::boot_stack_top, KernelStack::top);
-    let state = fpu::State::current().expect("memory for the first thread");
+    let Some(state) = fpu::State::current() else { panic!("no memory for the first thread") };
     add(stack, top, 0, 0, state).name.set(process::thread_name());
     let first = SCHEDULER.borrow().ready.pop_front();
-    make_current(first.expect("the thread just added"));
+    make_current(ready(first));
     leave_by(&frame)
 }
 
@@ -228,7 +228,7 @@ extern "C" fn after_switch() {
 
 /// The thread that runs.
 pub fn current() -> Rc<Thread> {
-    SCHEDULER.borrow().current.clone().expect("a thread runs")
+    ready(SCHEDULER.borrow().current.clone())
 }
 
 /// Whether a thread runs already: none does at boot.
@@ -283,6 +283,14 @@ pub fn set_gs_base(base: u64) {
 
 pub fn gs_base() -> u64 {
     GsBase::read().as_u64()
+}
+
+/// A thread that must be there: one runs once the program has started, and who has just been made ready is.
+fn ready(thread: Option<Rc<Thread>>) -> Rc<Thread> {
+    match thread {
+        Some(thread) => thread,
+        None => panic!("no thread"),
+    }
 }
 
 fn make_current(thread: Rc<Thread>) {
@@ -381,7 +389,7 @@ pub fn give_way() {
         scheduler.ready.push_back(this);
         scheduler.ready.pop_front()
     };
-    switch_to(next.expect("the caller itself is ready"));
+    switch_to(ready(next));
 }
 
 /// Ends the current thread; with the last one the program ends, with this status.
@@ -402,5 +410,5 @@ pub fn exit(status: u8) -> ! {
     let next = next_ready();
     SCHEDULER.borrow().ended = Some(this);
     switch_to(next);
-    unreachable!("an ended thread runs")
+    panic!("an ended thread runs")
 }

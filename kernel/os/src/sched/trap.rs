@@ -4,15 +4,13 @@
 //! to the thread's kernel stack when the program was interrupted, below the interrupted stack pointer when the kernel was.
 
 use crate::boot::{fault, poweroff};
-use crate::cell::KernelCell;
 use crate::memory::space::{self, Fault, Rights};
 use crate::memory::user;
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};
 use x86_64::instructions::port::Port;
 use x86_64::registers::segmentation::{CS, SS, Segment};
 use x86_64::structures::DescriptorTablePointer;
-use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
+use x86_64::structures::gdt::{Descriptor, DescriptorFlags, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
 use x86_64::{PrivilegeLevel, VirtAddr};
 
@@ -25,6 +23,7 @@ pub const KERNEL_CODE: SegmentSelector = SegmentSelector::new(1, PrivilegeLevel:
 pub const KERNEL_DATA: SegmentSelector = SegmentSelector::new(2, PrivilegeLevel::Ring0);
 pub const USER_DATA: SegmentSelector = SegmentSelector::new(3, PrivilegeLevel::Ring3);
 pub const USER_CODE: SegmentSelector = SegmentSelector::new(4, PrivilegeLevel::Ring3);
+const TASK_STATE: SegmentSelector = SegmentSelector::new(5, PrivilegeLevel::Ring0);
 
 /// All of the program's registers but FPU state and segment bases, on entry by exception, interrupt or system call.
 #[repr(C)]
@@ -141,7 +140,16 @@ struct Gate {
 
 static mut GATES: [Gate; VECTORS] = [Gate { low: 0, high: 0 }; _];
 static mut TASK: TaskStateSegment = TaskStateSegment::new();
-static GDT: KernelCell<MaybeUninit<GlobalDescriptorTable>> = KernelCell::new(MaybeUninit::uninit());
+/// By selector; the last two are the task state's, filled in at boot.
+static mut GDT: [u64; 7] = [
+    0,
+    DescriptorFlags::KERNEL_CODE64.bits(),
+    DescriptorFlags::KERNEL_DATA.bits(),
+    DescriptorFlags::USER_DATA.bits(),
+    DescriptorFlags::USER_CODE64.bits(),
+    0,
+    0,
+];
 
 /// Loads descriptor tables and masks the legacy interrupt controller.
 pub fn init() {
@@ -162,28 +170,25 @@ pub fn init() {
         }
         x86_64::instructions::tables::lidt(&DescriptorTablePointer {
             limit: (size_of::<[Gate; VECTORS]>() - 1) as u16,
-            base: VirtAddr::new(gates as u64),
+            base: VirtAddr::new_truncate(gates as u64),
         });
 
         let task = &raw mut TASK;
         let task = &mut *task;
         task.interrupt_stack_table[0] =
-            VirtAddr::new(&raw const ENTRY_STACK as u64 + size_of::<EntryStack>() as u64);
-        // The borrow ends here, the static does not.
-        let gdt = &mut *(GDT.borrow().write(GlobalDescriptorTable::new()) as *mut GlobalDescriptorTable);
-        for segment in [
-            Descriptor::kernel_code_segment(),
-            Descriptor::kernel_data_segment(),
-            Descriptor::user_data_segment(),
-            Descriptor::user_code_segment(),
-        ] {
-            gdt.append(segment);
+            VirtAddr::new_truncate(&raw const ENTRY_STACK as u64 + size_of::<EntryStack>() as u64);
+        let gdt = &raw mut GDT;
+        if let Descriptor::SystemSegment(low, high) = Descriptor::tss_segment(task) {
+            (*gdt)[5] = low;
+            (*gdt)[6] = high;
         }
-        let task_selector = gdt.append(Descriptor::tss_segment(task));
-        gdt.load_unsafe();
+        x86_64::instructions::tables::lgdt(&DescriptorTablePointer {
+            limit: (size_of::<[u64; 7]>() - 1) as u16,
+            base: VirtAddr::new_truncate(gdt as u64),
+        });
         CS::set_reg(KERNEL_CODE);
         SS::set_reg(KERNEL_DATA);
-        x86_64::instructions::tables::load_tss(task_selector);
+        x86_64::instructions::tables::load_tss(TASK_STATE);
 
         // The 8259s would use the exceptions' vectors.
         Port::<u8>::new(0x21).write(0xff);

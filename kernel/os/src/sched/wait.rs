@@ -95,6 +95,14 @@ impl Queue {
         self.observers.borrow_mut().retain(|other| !Weak::ptr_eq(other, observer));
     }
 
+    /// Waits for an event in this queue, whatever else happens.
+    pub fn wait_firmly(&self) {
+        let this = thread::current();
+        self.join(&this);
+        thread::wait();
+        self.leave(&this);
+    }
+
     /// Waits for an event in this queue; a signal ends it with EINTR.
     pub fn wait(&self) -> Result<()> {
         let this = thread::current();
