@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the real `bespoke` binary, the programs they boot, and scratch folders.
 
 pub mod clients;
+pub mod segments;
 pub mod wire;
 pub mod workloads;
 

@@ -12,3 +12,4 @@ pub mod congestion;
 pub mod engine;
 mod requests;
 mod socket;
+mod window;

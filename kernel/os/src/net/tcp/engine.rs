@@ -3,6 +3,7 @@
 use super::buffer::Buffer;
 use super::congestion;
 use super::requests::Requests;
+use super::window::{Instead, Window};
 use crate::abi::entropy;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
@@ -26,7 +27,7 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State as Phase};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr, IpListenEndpoint};
 
-const PROTOCOL: u8 = 6;
+pub const PROTOCOL: u8 = 6;
 
 crate::param! {
     static RECEIVE_BUFFER: u64 = "receive-buffer"
@@ -54,6 +55,8 @@ const CONNECT_TIME: u64 = 127 * SECOND;
 const CLOSE_TIME: u64 = 60 * SECOND;
 /// How long a peer may leave bytes unacknowledged (`tcp_retries2` comes to about this).
 const STALL_TIME: u64 = 924 * SECOND;
+/// The state machine never waits for longer than this with something to send (its longest time to send again is a minute).
+const FORGOTTEN: u64 = 120 * SECOND;
 /// When to try again what could not be sent for want of room.
 const RETRY: u64 = 200_000;
 /// Ended connections to remember, and for how long (TIME-WAIT).
@@ -112,6 +115,8 @@ pub struct Connection {
     pub heard: Cell<u64>,
     /// Whether anything arrived after the program had closed it.
     refused: Cell<bool>,
+    /// What the peer may send.
+    pub window: Window,
 }
 
 /// A listening socket.
@@ -161,6 +166,8 @@ pub struct Wire<'a> {
     mtu: usize,
     /// The last packet that was sent, if it is to be remembered.
     last: Option<&'a mut Vec<u8>>,
+    /// What is to know of the segments that leave.
+    pub window: Option<&'a Window>,
     /// What is sent is lost: it was sent before.
     pub muted: bool,
 }
@@ -176,19 +183,31 @@ impl RxToken for Arrived<'_> {
 pub struct Leaving<'a> {
     destination: IpAddr,
     last: Option<&'a mut Vec<u8>>,
+    window: Option<&'a Window>,
     muted: bool,
 }
 
 impl TxToken for Leaving<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        if self.muted {
-            return f(&mut vec![0; length]);
+        let Leaving { destination, mut last, window, muted } = self;
+        let note = |packet: &[u8]| {
+            if let (Some(window), Some(segment)) = (window, packet.get(stack::header_length(&destination)..))
+            {
+                window.left(segment);
+            }
+        };
+        if muted {
+            let mut packet = vec![0; length];
+            let result = f(&mut packet);
+            note(&packet);
+            return result;
         }
-        let (mut f, mut result, mut last) = (Some(f), None, self.last);
+        let (mut f, mut result) = (Some(f), None);
         // What cannot be sent is lost, as on any way; the state machine sends it again.
-        let _ = stack::send(&self.destination, length, &mut |packet| {
+        let _ = stack::send(&destination, length, &mut |packet| {
             if let Some(f) = f.take() {
                 result = Some(f(packet));
+                note(packet);
                 seal(packet);
                 stack::count(Count::TcpOut, 1);
             }
@@ -225,6 +244,13 @@ fn seal(packet: &mut [u8]) {
     segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
 }
 
+impl Wire<'_> {
+    fn leaving(&mut self) -> Leaving<'_> {
+        let (destination, window, muted) = (self.destination, self.window, self.muted);
+        Leaving { destination, last: self.last.as_deref_mut(), window, muted }
+    }
+}
+
 impl Device for Wire<'_> {
     type RxToken<'b>
         = Arrived<'b>
@@ -237,14 +263,11 @@ impl Device for Wire<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Leaving<'_>)> {
         let packet = self.packet.take()?;
-        let (destination, muted) = (self.destination, self.muted);
-        Some((Arrived(packet), Leaving { destination, last: self.last.as_deref_mut(), muted }))
+        Some((Arrived(packet), self.leaving()))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Leaving<'_>> {
-        let (destination, muted) = (self.destination, self.muted);
-        let leaving = Leaving { destination, last: self.last.as_deref_mut(), muted };
-        (muted || stack::can_send()).then_some(leaving)
+        (self.muted || stack::can_send()).then(|| self.leaving())
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -266,9 +289,16 @@ pub fn instant(now: u64) -> Instant {
 pub struct Segment {
     pub key: Key,
     pub syn: bool,
-    ack: bool,
+    pub ack: bool,
     pub reset: bool,
-    fin: bool,
+    pub fin: bool,
+    /// Number of its first byte, and how many there are.
+    pub number: u32,
+    pub length: usize,
+    /// The byte that the sender waits for.
+    pub acknowledged: u32,
+    /// As it is told.
+    pub window: u16,
 }
 
 fn parse(packet: &Packet) -> Option<Segment> {
@@ -289,6 +319,10 @@ fn parse(packet: &Packet) -> Option<Segment> {
         syn: flags & 2 != 0,
         reset: flags & 4 != 0,
         ack: flags & 16 != 0,
+        number: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        length: packet.payload.len().saturating_sub(usize::from(header[12] >> 4) * 4),
+        acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        window: u16::from_be_bytes([header[14], header[15]]),
     })
 }
 
@@ -354,6 +388,8 @@ impl Engine {
     ) -> Rc<Connection> {
         // SAFETY: called once for each, and the sockets are dropped before the buffers.
         let [receive, send] = buffers.each_ref().map(|buffer| unsafe { buffer.memory() });
+        // A byte less than 64 KiB needs no unit: a window is told to the byte.
+        let receive = if receive.len() == 1 << 16 { &mut receive[1..] } else { receive };
         let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(send));
         socket.set_congestion_control(congestion::algorithm());
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
@@ -374,6 +410,7 @@ impl Engine {
             doom: Cell::new(doom),
             heard: Cell::new(0),
             refused: Cell::new(false),
+            window: Window::default(),
         })
     }
 
@@ -396,7 +433,7 @@ impl Engine {
 
     /// The link to a connection's peer, with a packet from it.
     pub fn wire<'a>(&self, key: &Key, packet: Option<&'a [u8]>, last: Option<&'a mut Vec<u8>>) -> Wire<'a> {
-        Wire { packet, destination: key.remote, mtu: self.mtu, last, muted: false }
+        Wire { packet, destination: key.remote, mtu: self.mtu, last, window: None, muted: false }
     }
 
     fn set_local(&mut self, local: IpAddr) {
@@ -420,11 +457,30 @@ impl Engine {
         let before = (socket.state(), socket.recv_queue(), socket.send_queue());
         let ending = matches!(before.0, Phase::FinWait1 | Phase::FinWait2 | Phase::Closing | Phase::TimeWait);
         let mut last = Vec::new();
+        let mut instead = Instead::default();
+        let again;
         let packet = arrived.map(|(packet, _)| packet.whole);
         let mut wire = self.wire(&connection.key, packet, ending.then_some(&mut last));
-        if arrived.is_some() {
+        wire.window = Some(&connection.window);
+        if let Some((packet, segment)) = arrived {
             connection.heard.set(now);
+            match before.0 {
+                Phase::SynSent if segment.syn => connection.window.answered(packet.payload),
+                Phase::Listen | Phase::SynSent | Phase::SynReceived => {}
+                _ => instead = connection.window.admit(packet, segment),
+            }
+            if instead.before.is_some() {
+                wire.packet = instead.before.as_deref();
+                self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
+                wire.packet = Some(packet.whole);
+            }
+            if instead.packet.is_some() {
+                wire.packet = instead.packet.as_deref();
+            }
             self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
+            let socket = sockets.get_mut::<Socket>(connection.handle);
+            let ended = may_end(before.0) && has_ended(socket.state());
+            connection.window.took(socket.recv_queue() - before.1 + usize::from(ended));
         }
         let held = connection.corked.get() && {
             let socket = sockets.get_mut::<Socket>(connection.handle);
@@ -434,6 +490,25 @@ impl Engine {
         let waits =
             sockets.get_mut::<Socket>(connection.handle).state() == Phase::TimeWait && arrived.is_none();
         let mut wanted = self.interface.poll_at(instant(now), &sockets);
+        let forgotten = |wanted: Option<Instant>, sockets: &mut SocketSet| {
+            let socket = sockets.get_mut::<Socket>(connection.handle);
+            socket.send_queue() > 0
+                && !matches!(socket.state(), Phase::SynSent | Phase::SynReceived | Phase::Closed)
+                && wanted.is_none_or(|at| at > instant(now + FORGOTTEN))
+        };
+        // There is something to send, or to send again, and the state machine waits for nothing: segments were lost while the peer had no
+        // room, which has it forget them. An acknowledgement that comes again makes it ask for room, a third one makes it send again.
+        if arrived.is_none() && forgotten(wanted, &mut sockets) {
+            again = connection.window.acknowledgement(&connection.key);
+            for _ in 0..3 {
+                wire.packet = again.as_deref();
+                self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
+                wanted = self.interface.poll_at(instant(now), &sockets);
+                if !forgotten(wanted, &mut sockets) {
+                    break;
+                }
+            }
+        }
         if !held && !waits {
             // Looking whether there is something to send costs less than trying to.
             while wanted.is_some_and(|at| at <= instant(now))
@@ -487,8 +562,10 @@ impl Engine {
             self.remove(connection);
             return wakes;
         }
+        let forgotten = forgotten(wanted, &mut sockets);
         let deadline = match wanted {
             _ if waits => NEVER,
+            _ if forgotten => now + SECOND,
             // Now, although it was just looked at: there was no room to send, or it is held back.
             Some(at) if at <= instant(now) => now + if held { SECOND / 5 } else { RETRY },
             Some(at) => at.total_micros() as u64 * 1000,
@@ -646,7 +723,7 @@ fn interface(seed: u64, mtu: usize) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
     let destination = IpAddr::from([0, 0, 0, 0]);
-    let mut wire = Wire { packet: None, destination, mtu, last: None, muted: true };
+    let mut wire = Wire { packet: None, destination, mtu, last: None, window: None, muted: true };
     Interface::new(config, &mut wire, instant(tsc::now()))
 }
 
@@ -658,6 +735,15 @@ fn established(connection: &Rc<Connection>) -> Option<Rc<Queue>> {
     listener.half_open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
     listener.ready.borrow_mut().push_back(connection.clone());
     Some(listener.queue.clone())
+}
+
+/// Whether the peer's end can come in a phase, and whether it has.
+fn may_end(phase: Phase) -> bool {
+    matches!(phase, Phase::SynReceived | Phase::Established | Phase::FinWait1 | Phase::FinWait2)
+}
+
+fn has_ended(phase: Phase) -> bool {
+    matches!(phase, Phase::CloseWait | Phase::Closing | Phase::TimeWait)
 }
 
 /// Why a connection in a phase is closed.

@@ -1,0 +1,156 @@
+//! What a peer may send, and what to make of segments that the state machine would turn away whole.
+//!
+//! A window is told in units of up to 128 bytes (RFC 7323, section 2.4), so that its end, as told, moves back by less than a unit now and
+//! then. A peer has sent by the earlier word: its segments then begin, or end, where nothing is taken. smoltcp drops such a segment with
+//! its acknowledgement, and takes an end (FIN) although bytes before it were cut off. Two programs that both wait for room would wait for
+//! ever, and a stream would lack its last bytes. RFC 9293, section 3.10.7.4: "special allowance should be made to accept valid ACKs".
+
+use super::engine::{Key, PROTOCOL, Segment};
+use crate::net::stack::{self, Packet};
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+/// Bytes of a segment's header without options.
+const HEADER: usize = 20;
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RESET: u8 = 4;
+const ACK: u8 = 16;
+/// The option that tells the unit of windows.
+const SCALE: u8 = 3;
+
+/// Segments that are handed to the state machine in the place of one.
+#[derive(Default)]
+pub struct Instead {
+    /// To be handed over first: the acknowledgement alone.
+    pub before: Option<Vec<u8>>,
+    /// The segment without its end.
+    pub packet: Option<Vec<u8>>,
+}
+
+/// Where a connection's window is, in numbers of the peer's bytes.
+#[derive(Default)]
+pub struct Window {
+    /// The byte that is waited for.
+    next: Cell<u32>,
+    /// The first byte that may not be sent: as told last, and as told ever.
+    end: Cell<u32>,
+    furthest: Cell<u32>,
+    shift: Cell<u8>,
+    /// What the peer acknowledged last, and the window that it told.
+    acknowledged: Cell<Option<(u32, u16)>>,
+}
+
+/// How far `number` is behind `other`, both within half of all numbers.
+fn behind(number: u32, other: u32) -> i32 {
+    number.wrapping_sub(other) as i32
+}
+
+/// The option of a segment that asks for a connection that tells the unit of its windows.
+pub fn scale(segment: &[u8]) -> Option<u8> {
+    let mut options = segment.get(HEADER..usize::from(segment.get(12)? >> 4) * 4)?;
+    loop {
+        let length = match options {
+            [] | [0, ..] => return None,
+            [1, ..] => 1,
+            [SCALE, _, shift, ..] => return Some(*shift),
+            [_, length, ..] => usize::from(*length).max(2),
+            _ => return None,
+        };
+        options = options.get(length..)?;
+    }
+}
+
+impl Window {
+    /// A segment leaves.
+    pub fn left(&self, segment: &[u8]) {
+        let Some(header) = segment.first_chunk::<HEADER>() else { return };
+        if header[13] & RESET != 0 {
+            return;
+        }
+        if header[13] & ACK == 0 {
+            // The first one: what it says of the unit holds if the peer has a unit too.
+            self.shift.set(scale(segment).unwrap_or(0));
+            return;
+        }
+        let next = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        let told = u32::from(u16::from_be_bytes([header[14], header[15]]));
+        let is_first = header[13] & SYN != 0;
+        if is_first {
+            self.shift.set(scale(segment).unwrap_or(0));
+        }
+        let end = next.wrapping_add(told << self.shift.get());
+        self.next.set(next);
+        self.end.set(end);
+        if is_first || behind(end, self.furthest.get()) > 0 {
+            self.furthest.set(end);
+        }
+    }
+
+    /// The peer answered the first segment.
+    pub fn answered(&self, segment: &[u8]) {
+        if scale(segment).is_none() {
+            self.shift.set(0);
+        }
+    }
+
+    /// The state machine took so many bytes, or an end, out of a segment.
+    pub fn took(&self, bytes: usize) {
+        self.next.set(self.next.get().wrapping_add(bytes as u32));
+    }
+
+    /// Whether the state machine turns a segment away.
+    fn refuses(&self, segment: &Segment) -> bool {
+        let (next, end) = (self.next.get(), self.end.get());
+        let last = segment.number.wrapping_add(segment.length as u32);
+        let holds = |number: u32| behind(number, next) >= 0 && behind(number, end) < 0;
+        match (segment.length, next == end) {
+            (0, true) => segment.number != next,
+            (0, false) => !holds(segment.number),
+            (_, true) => true,
+            (_, false) => !(holds(segment.number) || behind(last, next) > 0 && behind(last, end) <= 0),
+        }
+    }
+
+    /// What a packet with a segment of an open connection is to be replaced with.
+    pub fn admit(&self, packet: &Packet, segment: &Segment) -> Instead {
+        let mut instead = Instead::default();
+        if !segment.ack || segment.syn || segment.reset {
+            return instead;
+        }
+        if self.acknowledged.get().is_none_or(|(before, _)| behind(segment.acknowledged, before) >= 0) {
+            self.acknowledged.set(Some((segment.acknowledged, segment.window)));
+        }
+        let from = behind(segment.number, self.next.get());
+        // One before what is waited for: how a closed window is asked about (RFC 9293, section 3.8.4).
+        if from >= -1 && behind(segment.number, self.furthest.get()) <= 0 && self.refuses(segment) {
+            instead.before = self.acknowledgement(&segment.key);
+        }
+        let last = segment.number.wrapping_add(segment.length as u32);
+        if segment.fin && segment.length > 0 && behind(last, self.end.get()) > 0 {
+            let mut whole = packet.whole.to_vec();
+            let flags = packet.whole.len() - packet.payload.len() + 13;
+            whole[flags] &= !FIN;
+            instead.packet = Some(whole);
+        }
+        instead
+    }
+
+    /// A packet with what the peer acknowledged last, and nothing else, as if it had come once more.
+    pub fn acknowledgement(&self, key: &Key) -> Option<Vec<u8>> {
+        let (acknowledged, window) = self.acknowledged.get()?;
+        let (local, remote) = (key.local(), key.remote());
+        let start = stack::header_length(&remote.ip());
+        let mut packet = alloc::vec![0; start + HEADER];
+        stack::write_header(&mut packet, &remote.ip(), &local.ip(), PROTOCOL, 64, HEADER);
+        let header = &mut packet[start..];
+        header[..2].copy_from_slice(&remote.port().to_be_bytes());
+        header[2..4].copy_from_slice(&local.port().to_be_bytes());
+        header[4..8].copy_from_slice(&self.next.get().to_be_bytes());
+        header[8..12].copy_from_slice(&acknowledged.to_be_bytes());
+        header[12] = (HEADER as u8 / 4) << 4;
+        header[13] = ACK;
+        header[14..16].copy_from_slice(&window.to_be_bytes());
+        Some(packet)
+    }
+}
