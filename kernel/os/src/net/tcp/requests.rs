@@ -11,7 +11,7 @@ use super::engine::{
 use crate::driver::tsc;
 use crate::net::stack::Packet;
 use crate::sched::wait::Queue;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use rand_chacha::rand_core::Rng;
@@ -34,41 +34,34 @@ struct Request {
 
 pub struct Requests {
     known: BTreeMap<Key, Request>,
-    /// By age.
-    order: VecDeque<(u64, Key)>,
+    /// Those that are known, by age.
+    order: BTreeSet<(u64, Key)>,
 }
 
 impl Requests {
-    pub const EMPTY: Self = Self { known: BTreeMap::new(), order: VecDeque::new() };
+    pub const EMPTY: Self = Self { known: BTreeMap::new(), order: BTreeSet::new() };
 
-    /// Forgets what is too old.
-    fn expire(&mut self, now: u64) {
-        while self.order.front().is_some_and(|(until, _)| *until <= now) {
-            self.forget_oldest();
-        }
+    fn put(&mut self, key: Key, request: Request) {
+        self.order.insert((request.until, key));
+        self.known.insert(key, request);
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((until, key)) = self.order.pop_front() else { return };
-        // The same addresses may have asked anew.
-        if self.known.get(&key).is_some_and(|request| request.until == until) {
-            self.known.remove(&key);
-        }
+    fn take(&mut self, key: &Key) -> Option<Request> {
+        let request = self.known.remove(key)?;
+        self.order.remove(&(request.until, *key));
+        Some(request)
     }
 
     /// Makes room for one more. False: there is none, for now.
     fn make_room(&mut self, most: usize, now: u64) -> bool {
-        self.expire(now);
-        if self.order.len() < most {
-            return true;
-        }
         // In a burst the new one has to ask again; in a flood the oldest has had its time.
-        let is_stale = |(until, _): &(u64, Key)| *until < now + ACCEPT_TIME - HALF_OPEN_TIME;
-        let stale = self.order.front().is_some_and(is_stale);
-        if stale {
-            self.forget_oldest();
+        let is_stale = |until: u64| until < now + ACCEPT_TIME - HALF_OPEN_TIME;
+        while let Some(&(until, key)) = self.order.first()
+            && (until <= now || self.order.len() >= most && is_stale(until))
+        {
+            self.take(&key);
         }
-        stale
+        self.order.len() < most
     }
 }
 
@@ -96,10 +89,9 @@ impl Engine {
         }
         let packet = packet.whole.to_vec();
         let listener = Rc::downgrade(listener);
-        self.requests.known.insert(key, Request { listener, seed, pages, packet, until });
-        if asked_before.is_none() {
-            self.requests.order.push_back((until, key));
-        }
+        // The same addresses may have asked otherwise before.
+        self.requests.take(&key);
+        self.requests.put(key, Request { listener, seed, pages, packet, until });
     }
 
     /// Has a fresh connection listen and take a request. `muted`: the answer was sent before.
@@ -111,6 +103,7 @@ impl Engine {
         connection.with_sockets(|sockets| {
             let mut wire = self.wire(&connection.key, Some(packet), None);
             wire.muted = muted;
+            wire.window = Some(&connection.window);
             let now = instant(tsc::now());
             self.interface.poll_ingress_single(now, &mut wire, sockets);
             self.interface.poll_egress(now, &mut wire, sockets);
@@ -120,7 +113,7 @@ impl Engine {
 
     /// A packet from a peer whose request was noted. `None`: there was no such request.
     pub fn go_on(&mut self, packet: &Packet, segment: &Segment) -> Option<Wakes> {
-        let request = self.requests.known.remove(&segment.key)?;
+        let request = self.requests.take(&segment.key)?;
         let listener = request.listener.upgrade()?;
         if segment.reset || segment.syn {
             return Some(Wakes::default());
@@ -130,7 +123,7 @@ impl Engine {
             if full { None } else { Buffer::of(request.pages[0]).zip(Buffer::of(request.pages[1])) };
         let Some((receive, send)) = buffers else {
             // Later, perhaps: the peer sends it again.
-            self.requests.known.insert(segment.key, request);
+            self.requests.put(segment.key, request);
             return Some(Wakes::default());
         };
         let doom = tsc::now() + ACCEPT_TIME;
@@ -142,7 +135,7 @@ impl Engine {
         if connection.phase() == Phase::SynReceived {
             // Not what was waited for.
             self.remove(&connection);
-            self.requests.known.insert(segment.key, request);
+            self.requests.put(segment.key, request);
         }
         Some(wakes)
     }
