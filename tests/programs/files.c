@@ -203,6 +203,58 @@ static void spliced(void) {
     unlink("spliced");
 }
 
+enum { STREAM = 600000 };
+
+static unsigned char byte_at(int place) { return (unsigned)place * 2654435761u >> 24; }
+
+/* Writes all, in pieces of many lengths. */
+static void *feed(void *end) {
+    static unsigned char piece[70000];
+    for (int sent = 0, round = 0; sent < STREAM; round++) {
+        int length = (int[]){ 1, 4096, 5000, 17, 70000, 3 }[round % 6];
+        if (length > STREAM - sent) length = STREAM - sent;
+        for (int i = 0; i < length; i++) piece[i] = byte_at(sent + i);
+        for (int done = 0; done < length;) {
+            int more = write(*(int *)end, piece + done, length - done);
+            if (more <= 0) return (void *)1;
+            done += more;
+        }
+        sent += length;
+    }
+    close(*(int *)end);
+    return 0;
+}
+
+static void pipes(void) {
+    static unsigned char piece[9000];
+    int ends[2];
+    pipe(ends);
+    pthread_t feeder;
+    pthread_create(&feeder, 0, feed, &ends[1]);
+    int got = 0, wrong = 0, more;
+    for (int round = 0; (more = read(ends[0], piece, 1 + round * 977 % 9000)) > 0; round++) {
+        for (int i = 0; i < more; i++) wrong += piece[i] != byte_at(got + i);
+        got += more;
+    }
+    void *failed;
+    pthread_join(feeder, &failed);
+    say("a pipe keeps bytes and order", got == STREAM && !wrong && !failed && more == 0);
+    close(ends[0]);
+
+    pipe2(ends, O_NONBLOCK);
+    char *bad = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), text[10] = "";
+    munmap(bad + 4096, 4096);
+    say("bytes that nobody can take stay", write(ends[1], "abcdef", 6) == 6 && read(ends[0], bad + 4096, 6) == -1 && errno == EFAULT && read(ends[0], text, 10) == 6 && !strcmp(text, "abcdef"));
+    say("bytes that are not there", write(ends[1], bad + 4096, 6) == -1 && errno == EFAULT && read(ends[0], text, 10) == -1 && errno == EAGAIN);
+    int full = 0;
+    while ((more = write(ends[1], piece, 4096)) > 0) full += more;
+    say("a full pipe", full == 65536 && errno == EAGAIN && write(ends[1], piece, 1) == -1);
+    say("has room for what is whole", read(ends[0], piece, 4095) == 4095 && write(ends[1], piece, 4096) == -1 && errno == EAGAIN && read(ends[0], piece, 1) == 1 && write(ends[1], piece, 4096) == 4096);
+    close(ends[0]);
+    close(ends[1]);
+    munmap(bad, 4096);
+}
+
 static void groups(void) {
     gid_t set[3] = { 7, 8, 9 }, got[3] = { 0 };
     say("setgroups", setgroups(3, set) == 0 && getgroups(0, 0) == 3 && getgroups(3, got) == 3 && got[0] == 7 && got[2] == 9);
@@ -218,6 +270,7 @@ int main(void) {
     nameless();
     named_pipe();
     spliced();
+    pipes();
     groups();
     symlink("nowhere", "dangling");
     char list[10];

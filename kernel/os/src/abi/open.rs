@@ -29,9 +29,12 @@ pub fn masked(permissions: u64) -> u32 {
     permissions as u32 & 0o7777 & !*UMASK.borrow()
 }
 
-/// The directory that a relative path starts from (`openat(2)`).
+/// The directory that a path starts from (`openat(2)`).
 pub fn base(directory: u64, path: &[u8]) -> Result<Rc<Location>> {
-    if path.starts_with(b"/") || directory as i32 == AT_FDCWD {
+    if path.starts_with(b"/") {
+        return Ok(path::root());
+    }
+    if directory as i32 == AT_FDCWD {
         return Ok(path::working_directory());
     }
     file::get(directory)?.location.clone().ok_or(Errno::ENOTDIR)

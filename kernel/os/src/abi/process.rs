@@ -5,7 +5,6 @@ use crate::console::print::Text;
 use crate::fs::path;
 use alloc::vec::Vec;
 use core::cell::RefMut;
-use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 crate::param! {
@@ -20,7 +19,8 @@ crate::hook!(fn randomisers() -> "randomise": fn() -> u64);
 
 /// What the program is started with.
 pub struct Process {
-    path: &'static CStr,
+    /// With a NUL behind it.
+    path: &'static [u8],
     pub arguments: Vec<Vec<u8>>,
     pub environment: Vec<Vec<u8>>,
 }
@@ -59,29 +59,38 @@ static DATA_END: AtomicU64 = AtomicU64::new(0);
 
 impl Process {
     pub fn path_bytes(&self) -> &'static [u8] {
-        self.path.to_bytes()
+        without_nul(self.path)
     }
 
     pub fn path_with_nul(&self) -> &'static [u8] {
-        self.path.to_bytes_with_nul()
+        self.path
     }
 
     pub fn path(&self) -> Text<'static> {
-        text_of(self.path)
+        text_of(self.path_bytes())
     }
 }
 
-fn text_of(path: &'static CStr) -> Text<'static> {
+fn text_of(path: &'static [u8]) -> Text<'static> {
     // SAFETY: a path of the config, which is text.
-    unsafe { Text::of_composer(path.to_bytes()) }
+    unsafe { Text::of_composer(path) }
 }
 
-/// The next string of the composer's table. One copy of the search is enough.
+fn without_nul(string: &'static [u8]) -> &'static [u8] {
+    string.strip_suffix(b"\0").unwrap_or(string)
+}
+
+/// The next string of the composer's table, and its NUL. One copy of the search is enough.
 #[inline(never)]
-fn next_string(rest: &mut &'static [u8]) -> &'static CStr {
-    let string = CStr::from_bytes_until_nul(rest).unwrap_or(c"");
-    *rest = rest.get(string.count_bytes() + 1..).unwrap_or(&[]);
+fn next_with_nul(rest: &mut &'static [u8]) -> &'static [u8] {
+    let end = rest.iter().position(|&byte| byte == 0).map_or(rest.len(), |nul| nul + 1);
+    let (string, behind) = rest.split_at(end);
+    *rest = behind;
     string
+}
+
+fn next_string(rest: &mut &'static [u8]) -> &'static [u8] {
+    without_nul(next_with_nul(rest))
 }
 
 /// The process that the image was built for.
@@ -98,17 +107,17 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
         who.users = [number(2); 3];
         who.groups = [number(3); 3];
     }
-    let program = next_string(&mut rest);
+    let program = next_with_nul(&mut rest);
     let directory = next_string(&mut rest);
-    *HOSTNAME.borrow() = next_string(&mut rest).to_bytes();
-    let found = path::resolve(&path::root(), directory.to_bytes(), true);
+    *HOSTNAME.borrow() = next_string(&mut rest);
+    let found = path::resolve(&path::root(), directory, true);
     if found.and_then(path::set_working_directory).is_err() {
         crate::println!("bespoke: there is no directory {}; starting in /", text_of(directory));
     }
-    *PROGRAM.borrow() = program.to_bytes();
+    *PROGRAM.borrow() = without_nul(program);
     let mut process = Process { path: program, arguments: Vec::new(), environment: Vec::new() };
-    process.arguments.extend((0..argc).map(|_| next_string(&mut rest).to_bytes().to_vec()));
-    process.environment.extend((0..envc).map(|_| next_string(&mut rest).to_bytes().to_vec()));
+    process.arguments.extend((0..argc).map(|_| next_string(&mut rest).to_vec()));
+    process.environment.extend((0..envc).map(|_| next_string(&mut rest).to_vec()));
     for source in arguments() {
         (source.item)(command_line, &mut process.arguments);
     }

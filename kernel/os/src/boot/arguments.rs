@@ -8,28 +8,27 @@ use alloc::vec::Vec;
 crate::register!("arguments": fn(&'static [u8], &mut Vec<Vec<u8>>) = { 10 => replace });
 
 fn replace(line: &'static [u8], arguments: &mut Vec<Vec<u8>>) {
-    let mut given = Vec::new();
-    let mut word = Vec::new();
-    let mut bytes = line.iter().copied();
-    loop {
-        let byte = bytes.next();
-        match byte {
-            None | Some(b' ' | b'\t' | b'\n') => {
+    let (mut given, mut word) = (Vec::new(), Vec::new());
+    let (mut quoted, mut escaped) = (false, false);
+    for index in 0..=line.len() {
+        match line.get(index).copied() {
+            Some(b'\'') if !escaped => quoted = !quoted,
+            Some(b'\\') if !escaped && !quoted => escaped = true,
+            Some(byte) if escaped || quoted || !matches!(byte, b' ' | b'\t' | b'\n') => {
+                word.push(byte);
+                escaped = false;
+            }
+            // The end of a word, or of all.
+            _ => {
                 if let Some(value) = word.strip_prefix(b"arg=") {
                     given.push(value.to_vec());
                 }
                 word.clear();
-                if byte.is_none() {
-                    break;
-                }
             }
-            Some(b'\'') => word.extend(bytes.by_ref().take_while(|&byte| byte != b'\'')),
-            Some(b'\\') => word.extend(bytes.next()),
-            Some(byte) => word.push(byte),
         }
     }
     if !given.is_empty() {
         arguments.truncate(1);
-        arguments.extend(given);
+        arguments.append(&mut given);
     }
 }

@@ -158,8 +158,13 @@ impl StartInfo {
         if self.cmdline == 0 {
             return &[];
         }
-        // SAFETY: a NUL-terminated string in the mapped first GiB, by the protocol.
-        unsafe { core::ffi::CStr::from_ptr(phys_to_virt(self.cmdline) as *const _) }.to_bytes()
+        let line = phys_to_virt(self.cmdline) as *const u8;
+        // SAFETY: a NUL-terminated string in the mapped first GiB, by the protocol. The bound keeps the compiler from calling a `strlen` that is
+        // made for strings of another length.
+        unsafe {
+            let length = (0..1 << 30).find(|&at| *line.add(at) == 0).unwrap_or(0);
+            core::slice::from_raw_parts(line, length)
+        }
     }
 }
 

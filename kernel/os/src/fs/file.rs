@@ -242,7 +242,7 @@ static LOWEST: AtomicUsize = AtomicUsize::new(0);
 fn reach(table: &mut Vec<Option<Descriptor>>, index: usize) -> Result<()> {
     if let Some(more @ 1..) = (index + 1).checked_sub(table.len()) {
         table.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
-        table.resize(index + 1, None);
+        table.resize_with(index + 1, || None);
     }
     Ok(())
 }

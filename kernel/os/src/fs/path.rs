@@ -47,6 +47,10 @@ pub fn root() -> Rc<Location> {
     with_tree(|tree| tree.root.clone())
 }
 
+fn root_node() -> Rc<dyn Node> {
+    with_tree(|tree| tree.root.node.clone())
+}
+
 pub fn working_directory() -> Rc<Location> {
     with_tree(|tree| tree.working_directory.clone())
 }
@@ -133,8 +137,8 @@ impl Target {
     }
 
     /// The location, with the node that is there now.
-    pub fn at(self, node: Rc<dyn Node>) -> Rc<Location> {
-        Rc::new(Location { path: self.path, node })
+    pub fn at(&mut self, node: Rc<dyn Node>) -> Rc<Location> {
+        Rc::new(Location { path: core::mem::take(&mut self.path), node })
     }
 }
 
@@ -159,7 +163,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
     let mut node;
     if path.starts_with(b"/") {
         place.push(b'/');
-        node = root().node.clone();
+        node = root_node();
     } else {
         place.extend_from_slice(&from.path);
         node = from.node.clone();
@@ -179,7 +183,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
         }
         if name == b".." {
             leave(&mut place);
-            node = resolve(&root(), &place, true)?.node.clone();
+            node = walk(from, &place, true)?.found.ok_or(Errno::ENOENT)?;
             continue;
         }
         if name.len() > LONGEST_NAME {
@@ -209,7 +213,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
             let mut target = next.target().ok_or(Errno::EINVAL)?;
             if target.starts_with(b"/") {
                 place.truncate(1);
-                node = root().node.clone();
+                node = root_node();
             } else {
                 leave(&mut place);
             }

@@ -1,6 +1,6 @@
 //! Files that were opened by their paths: what is done with them is told.
 
-use super::{emit_at, gone};
+use super::{emit_at, gone, is_wanted};
 use crate::errno::Result;
 use crate::fs::file::{Access, File, Pages, Readiness, Stat};
 use crate::fs::node::Witness;
@@ -38,7 +38,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         emit_at(&self.location, if self.is_written { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE });
         // The last that held a file without a name may have been this.
-        if self.location.node.stat().links == 0 {
+        if is_wanted(u32::MAX, |_| true) && self.location.node.stat().links == 0 {
             gone(&self.location.node);
         }
     }
