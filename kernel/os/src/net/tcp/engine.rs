@@ -40,7 +40,7 @@ crate::param! {
 }
 
 crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
-crate::register!("network-work": fn(u64) -> u64 = { 20 => work });
+crate::register!("network-work": fn(u64) -> u64 = { 20 => work, 21 => work_off });
 crate::register!("packet-failed": fn(&stack::Failure) = { 6 => failed });
 
 const SECOND: u64 = 1_000_000_000;
@@ -48,6 +48,8 @@ const SECOND: u64 = 1_000_000_000;
 pub const ACCEPT_TIME: u64 = 60 * SECOND;
 /// How long a connection that is being made is safe from newer ones.
 pub const HALF_OPEN_TIME: u64 = 2 * SECOND;
+/// How long a burst is taken to last.
+const BURST_TIME: u64 = SECOND;
 /// Connections of a listener that have buffers while they are being made; more are only noted.
 const DIRECT: usize = 32;
 const CONNECT_TIME: u64 = 127 * SECOND;
@@ -58,7 +60,7 @@ const STALL_TIME: u64 = 924 * SECOND;
 /// The state machine never waits for longer than this with something to send (its longest time to send again is a minute).
 const FORGOTTEN: u64 = 120 * SECOND;
 /// When to try again what could not be sent for want of room.
-const RETRY: u64 = 200_000;
+pub const RETRY: u64 = 200_000;
 /// Ended connections to remember, and for how long (TIME-WAIT).
 const REMEMBERED: usize = 4096;
 const REMEMBER_TIME: u64 = 60 * SECOND;
@@ -130,6 +132,8 @@ pub struct Listener {
     half_open: RefCell<VecDeque<Rc<Connection>>>,
     /// Connections that are made.
     pub ready: RefCell<VecDeque<Rc<Connection>>>,
+    /// When they were last as many as there may be.
+    full_since: Cell<u64>,
     /// Sizes of new connections' buffers.
     pub sizes: Cell<(usize, usize)>,
 }
@@ -301,7 +305,7 @@ pub struct Segment {
     pub window: u16,
 }
 
-fn parse(packet: &Packet) -> Option<Segment> {
+pub fn parse(packet: &Packet) -> Option<Segment> {
     let header = packet.payload.first_chunk::<20>()?;
     let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
     if stack::sum(&[&pseudo.to_be_bytes(), packet.payload]) != 0xffff {
@@ -656,7 +660,7 @@ impl Engine {
         equals.get(usize::from(key.remote_port) % equals.len()).map(|listener| (*listener).clone())
     }
 
-    fn receive(&mut self, packet: &Packet, segment: &Segment) -> Wakes {
+    pub fn receive(&mut self, packet: &Packet, segment: &Segment) -> Wakes {
         if let Some(connection) = self.connections.get(&segment.key).cloned() {
             return self.drive(&connection, Some((packet, segment)));
         }
@@ -690,11 +694,13 @@ impl Engine {
 
     /// A peer wants a connection.
     fn open(&mut self, listener: &Rc<Listener>, packet: &Packet, segment: &Segment) -> Wakes {
-        // A full backlog drops the request; the peer asks again.
-        if listener.ready.borrow().len() > listener.backlog.get() {
+        let full = listener.is_full();
+        // A full backlog drops the request; the peer asks again. But a burst comes before the program has had a turn to accept any of it.
+        let sudden = tsc::now() < listener.full_since.get() + BURST_TIME && !stack::is_own(&packet.source);
+        if full && !sudden {
             return Wakes::default();
         }
-        if listener.half_open.borrow().len() >= DIRECT {
+        if full || listener.half_open.borrow().len() >= DIRECT {
             self.note(listener, packet, segment.key);
             return Wakes::default();
         }
@@ -734,6 +740,9 @@ fn established(connection: &Rc<Connection>) -> Option<Rc<Queue>> {
     let listener = connection.listener.take().upgrade()?;
     listener.half_open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
     listener.ready.borrow_mut().push_back(connection.clone());
+    if listener.is_full() {
+        listener.full_since.set(tsc::now());
+    }
     Some(listener.queue.clone())
 }
 
@@ -782,6 +791,16 @@ fn receive(packet: &Packet) -> bool {
         None => stack::count(Count::TcpBad, 1),
     }
     true
+}
+
+/// Goes on with requests for which there was no room, on the way out or in a backlog.
+fn work_off(now: u64) -> u64 {
+    let (again, wakes) = match ENGINE.borrow().as_mut() {
+        Some(engine) => (engine.answer(now), engine.resume()),
+        None => return NEVER,
+    };
+    wakes.into_iter().for_each(Wakes::tell);
+    again
 }
 
 /// What is due, one connection at a time.
@@ -880,7 +899,17 @@ impl Connection {
 
 impl Listener {
     pub fn accept(&self) -> Option<Rc<Connection>> {
-        self.ready.borrow_mut().pop_front()
+        let was_full = self.is_full();
+        let connection = self.ready.borrow_mut().pop_front();
+        if was_full && !self.is_full() {
+            stack::at(0);
+        }
+        connection
+    }
+
+    /// Whether the program has to accept some before there can be more.
+    pub fn is_full(&self) -> bool {
+        self.ready.borrow().len() > self.backlog.get()
     }
 
     pub fn is_ready(&self) -> bool {
@@ -927,6 +956,7 @@ pub fn listen(
         queue,
         half_open: RefCell::new(VecDeque::new()),
         ready: RefCell::new(VecDeque::new()),
+        full_since: Cell::new(0),
         sizes: Cell::new(sizes),
     });
     with(|engine| {

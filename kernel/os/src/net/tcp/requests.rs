@@ -6,17 +6,24 @@
 
 use super::buffer::Buffer;
 use super::engine::{
-    ACCEPT_TIME, Connection, Engine, HALF_OPEN, HALF_OPEN_TIME, Key, Listener, Segment, Wakes, instant,
+    ACCEPT_TIME, Connection, Engine, HALF_OPEN, HALF_OPEN_TIME, Key, Listener, PROTOCOL, RETRY, Segment,
+    Wakes, instant, parse,
 };
 use crate::driver::tsc;
-use crate::net::stack::Packet;
+use crate::memory::frames;
+use crate::net::stack::{self, NEVER, Packet};
 use crate::sched::wait::Queue;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use rand_chacha::rand_core::Rng;
 use smoltcp::socket::tcp::State as Phase;
 
+/// Requests that are noted where memory allows it, whatever a program says of its backlog: Linux' cookies have no limit at all.
+const MANY: usize = 4096;
+/// Packets of a peer that are kept while the backlog is full, and frames that are to be free for it.
+const KEPT: usize = 3;
+const PLENTY: usize = 1024;
 /// The longest packet that asks for a connection: two full headers.
 const LONGEST: usize = 120;
 
@@ -30,16 +37,27 @@ struct Request {
     /// What the peer sent.
     packet: Vec<u8>,
     until: u64,
+    /// What came since while the backlog was full: it is not worth the peer's patience to have it sent again.
+    came: Vec<Vec<u8>>,
 }
 
 pub struct Requests {
     known: BTreeMap<Key, Request>,
     /// Those that are known, by age.
     order: BTreeSet<(u64, Key)>,
+    /// Those whose answer did not leave, for want of room on the way out.
+    unanswered: VecDeque<Key>,
+    /// Those that went on while the backlog was full.
+    waiting: VecDeque<Key>,
 }
 
 impl Requests {
-    pub const EMPTY: Self = Self { known: BTreeMap::new(), order: BTreeSet::new() };
+    pub const EMPTY: Self = Self {
+        known: BTreeMap::new(),
+        order: BTreeSet::new(),
+        unanswered: VecDeque::new(),
+        waiting: VecDeque::new(),
+    };
 
     fn put(&mut self, key: Key, request: Request) {
         self.order.insert((request.until, key));
@@ -69,21 +87,25 @@ impl Engine {
     /// Answers a request and keeps no more than is needed to know the peer when it goes on.
     pub fn note(&mut self, listener: &Rc<Listener>, packet: &Packet, key: Key) {
         let now = tsc::now();
-        let most = listener.backlog.get().max(HALF_OPEN.get() as usize);
+        // One is less than a tenth of a frame.
+        let most = listener.backlog.get().max(HALF_OPEN.get() as usize).max(frames::counts().0.min(MANY));
         let asked_before = self.requests.known.get(&key).filter(|request| {
             let number = |whole: &[u8]| whole[whole.len() - packet.payload.len()..][4..8].to_vec();
             request.packet.len() == packet.whole.len() && number(&request.packet) == number(packet.whole)
         });
-        let asked_before = asked_before.map(|request| (request.seed, request.until));
-        let (seed, until) = match asked_before {
+        let asked_before = asked_before.map(|request| request.seed);
+        let seed = match asked_before {
             Some(before) => before,
             None if packet.whole.len() > LONGEST || !self.requests.make_room(most, now) => return,
-            None => (self.random.next_u64(), now + ACCEPT_TIME),
+            None => self.random.next_u64(),
         };
+        // Whoever asks again has just been answered again: not the one to be dropped for others.
+        let until = now + ACCEPT_TIME;
         let sizes = listener.sizes.get();
         let (Some(receive), Some(send)) = (Buffer::new(sizes.0), Buffer::new(sizes.1)) else { return };
         let pages = [receive.pages(), send.pages()];
         let connection = self.make(key, Rc::new(Queue::new()), [receive, send], until, seed);
+        let leaves = stack::can_send();
         if !self.replay(&connection, packet.whole, false) || connection.phase() != Phase::SynReceived {
             return;
         }
@@ -91,7 +113,29 @@ impl Engine {
         let listener = Rc::downgrade(listener);
         // The same addresses may have asked otherwise before.
         self.requests.take(&key);
-        self.requests.put(key, Request { listener, seed, pages, packet, until });
+        self.requests.put(key, Request { listener, seed, pages, packet, until, came: Vec::new() });
+        if !leaves {
+            self.requests.unanswered.push_back(key);
+            stack::at(now + RETRY);
+        }
+    }
+
+    /// Sends the answers that had to wait. Returns when to try again.
+    pub fn answer(&mut self, now: u64) -> u64 {
+        while let Some(&key) = self.requests.unanswered.front() {
+            if !stack::can_send() {
+                return now + RETRY;
+            }
+            self.requests.unanswered.pop_front();
+            let Some(request) = self.requests.take(&key) else { continue };
+            if let Some((receive, send)) = Buffer::of(request.pages[0]).zip(Buffer::of(request.pages[1])) {
+                let buffers = [receive, send];
+                let connection = self.make(key, Rc::new(Queue::new()), buffers, request.until, request.seed);
+                self.replay(&connection, &request.packet, false);
+            }
+            self.requests.put(key, request);
+        }
+        NEVER
     }
 
     /// Has a fresh connection listen and take a request. `muted`: the answer was sent before.
@@ -113,16 +157,22 @@ impl Engine {
 
     /// A packet from a peer whose request was noted. `None`: there was no such request.
     pub fn go_on(&mut self, packet: &Packet, segment: &Segment) -> Option<Wakes> {
-        let request = self.requests.take(&segment.key)?;
+        let mut request = self.requests.take(&segment.key)?;
         let listener = request.listener.upgrade()?;
         if segment.reset || segment.syn {
             return Some(Wakes::default());
         }
-        let full = listener.ready.borrow().len() > listener.backlog.get();
+        let full = listener.is_full();
         let buffers =
             if full { None } else { Buffer::of(request.pages[0]).zip(Buffer::of(request.pages[1])) };
         let Some((receive, send)) = buffers else {
-            // Later, perhaps: the peer sends it again.
+            // Later, when there is room or when the peer sends it again.
+            if full && request.came.len() < KEPT && frames::counts().0 > PLENTY {
+                if request.came.is_empty() {
+                    self.requests.waiting.push_back(segment.key);
+                }
+                request.came.push(packet.whole.to_vec());
+            }
             self.requests.put(segment.key, request);
             return Some(Wakes::default());
         };
@@ -138,5 +188,35 @@ impl Engine {
             self.requests.put(segment.key, request);
         }
         Some(wakes)
+    }
+
+    /// Goes on with those for whom the backlog had no room, as far as it has now.
+    pub fn resume(&mut self) -> Vec<Wakes> {
+        let mut wakes = Vec::new();
+        for _ in 0..self.requests.waiting.len() {
+            let Some(key) = self.requests.waiting.pop_front() else { break };
+            let Some(request) = self.requests.known.get_mut(&key) else { continue };
+            let Some(listener) = request.listener.upgrade() else { continue };
+            if listener.is_full() {
+                self.requests.waiting.push_back(key);
+                continue;
+            }
+            for whole in core::mem::take(&mut request.came) {
+                let (local, remote) = (key.local(), key.remote());
+                let header = if remote.is_ipv4() { usize::from(whole[0] & 0xf) * 4 } else { 40 };
+                let packet = Packet {
+                    source: remote.ip(),
+                    destination: local.ip(),
+                    protocol: PROTOCOL,
+                    whole: &whole,
+                    payload: &whole[header..],
+                    unicast: true,
+                };
+                if let Some(segment) = parse(&packet) {
+                    wakes.push(self.receive(&packet, &segment));
+                }
+            }
+        }
+        wakes
     }
 }

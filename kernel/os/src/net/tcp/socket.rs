@@ -268,6 +268,8 @@ impl Protocol for Tcp {
             }
             socket::wait(&self.queue, self.common.receive_timeout.get(), started)?;
         };
+        // There may be room in the backlog now, and somebody who waits for it.
+        stack::run();
         let peer = inet::format(self.common.family, connection.key.remote());
         let accepted = Tcp {
             common: self.common.clone(),
