@@ -1,4 +1,4 @@
-//! Lists that grow where memory may be short.
+//! Lists that are made and grow where memory may be short.
 
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
@@ -12,4 +12,16 @@ pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     // SAFETY: there was room, and it is filled.
     unsafe { list.set_len(length + 1) };
     Ok(())
+}
+
+/// That many zeroes, or ENOMEM. `Vec::resize` writes them one by one where code is compiled for size.
+pub fn zeroes(length: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    // SAFETY: there is room for as many, and they are filled.
+    unsafe {
+        core::ptr::write_bytes(bytes.as_mut_ptr(), 0, length);
+        bytes.set_len(length);
+    }
+    Ok(bytes)
 }

@@ -6,10 +6,10 @@ use self::ring::Ring;
 use super::file::{self, Access, Description, File, Readiness, Stat};
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
+use crate::list;
 use crate::memory::user;
 use crate::sched::wait::Queue;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::*;
@@ -72,9 +72,7 @@ impl Reader {
 
     /// Has bytes at an address of the program read next, before all others.
     pub fn put_back(&self, from: u64, count: usize) -> Result<()> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
-        bytes.resize(count, 0);
+        let mut bytes = list::zeroes(count)?;
         user::read_bytes(from, &mut bytes)?;
         while self.0.is_busy.get() {
             // Not to be ended by a signal: the bytes have no other place.

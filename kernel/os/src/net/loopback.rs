@@ -2,6 +2,7 @@
 
 use super::stack::{self, Fill};
 use crate::cell::KernelCell;
+use crate::list;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -14,11 +15,10 @@ const MOST: usize = 1024;
 static QUEUE: KernelCell<VecDeque<Vec<u8>>> = KernelCell::new(VecDeque::new());
 
 fn output(length: usize, fill: Fill) {
-    let mut packet = Vec::new();
-    if QUEUE.borrow().len() >= MOST || packet.try_reserve_exact(length).is_err() {
+    if QUEUE.borrow().len() >= MOST {
         return;
     }
-    packet.resize(length, 0);
+    let Ok(mut packet) = list::zeroes(length) else { return };
     fill(&mut packet);
     QUEUE.borrow().push_back(packet);
     stack::at(0);

@@ -369,9 +369,7 @@ impl Protocol for Udp {
             return Err(Errno::EMSGSIZE);
         }
         // Copied first: the program's memory may fault, and a frame is not to be half full.
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
-        bytes.resize(length, 0);
+        let mut bytes = list::zeroes(length).map_err(|_| Errno::ENOBUFS)?;
         call.read(0, &mut bytes)?;
         let hops = if to.ip().is_multicast() { self.group_hops.get() } else { self.hops.get() };
         let mut fill = |packet: &mut [u8]| {
@@ -393,9 +391,7 @@ impl Protocol for Udp {
         if whole <= stack::mtu_to(&to.ip()) || stack::is_own(&to.ip()) {
             stack::send(&to.ip(), whole, &mut fill)?;
         } else {
-            let mut packet = Vec::new();
-            packet.try_reserve_exact(whole).map_err(|_| Errno::ENOBUFS)?;
-            packet.resize(whole, 0);
+            let mut packet = list::zeroes(whole).map_err(|_| Errno::ENOBUFS)?;
             fill(&mut packet);
             stack::send_cut(&to.ip(), &packet)?;
         }

@@ -273,9 +273,7 @@ impl Unix {
             let timeout = self.common.send_timeout.get();
             socket::wait(&other.queue, timeout, started)?;
         };
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
-        bytes.resize(length, 0);
+        let mut bytes = list::zeroes(length).map_err(|_| Errno::ENOBUFS)?;
         call.read(at, &mut bytes)?;
         other.put(bytes, self.name.borrow().clone(), core::mem::take(rights))?;
         Ok(length)

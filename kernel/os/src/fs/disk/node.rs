@@ -4,6 +4,7 @@ use super::volume::{Mounted, Volume};
 use crate::errno::{Errno, Result};
 use crate::fs::file::{Access, File, Stat};
 use crate::fs::node::{Change, DirectoryEntry, Node, Usage};
+use crate::list;
 use crate::memory::user;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
@@ -162,10 +163,7 @@ impl Inode {
 
 /// A buffer of at most [`CHUNK`] bytes.
 fn buffer(count: usize) -> Result<Vec<u8>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(count.min(CHUNK)).map_err(|_| Errno::ENOMEM)?;
-    buffer.resize(count.min(CHUNK), 0);
-    Ok(buffer)
+    list::zeroes(count.min(CHUNK))
 }
 
 /// Blocks that files leave to the file system's own growth: it must not run out in the middle of a change.

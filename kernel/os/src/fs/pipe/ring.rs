@@ -1,6 +1,7 @@
 //! The bytes that are in a pipe.
 
-use crate::errno::{Errno, Result};
+use crate::errno::Result;
+use crate::list;
 use alloc::vec::Vec;
 
 /// The storage that a pipe starts with.
@@ -36,12 +37,10 @@ impl Ring {
             return Ok(());
         }
         let size = wanted.next_power_of_two().max(LEAST);
-        let mut storage = Vec::new();
-        storage.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
+        let mut storage = list::zeroes(size)?;
         let (front, back) = self.parts();
-        storage.extend_from_slice(front);
-        storage.extend_from_slice(back);
-        storage.resize(size, 0);
+        storage[..front.len()].copy_from_slice(front);
+        storage[front.len()..self.length].copy_from_slice(back);
         self.storage = storage;
         self.start = 0;
         Ok(())

@@ -5,6 +5,7 @@ use super::message::{Kind, Reader, Writer};
 use crate::errno::{Errno, Result};
 use crate::fs::file::{Access, File, Stat};
 use crate::fs::node::{Change, DirectoryEntry, Node, Usage};
+use crate::list;
 use crate::memory::user;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -316,11 +317,10 @@ impl File for Opened {
 
     fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
         let mut written = 0;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(count.min(DATA)).map_err(|_| Errno::ENOMEM)?;
+        let mut bytes = list::zeroes(count.min(DATA))?;
         while written < count {
             let position = access.position + written as u64;
-            bytes.resize((count - written).min(DATA), 0);
+            bytes.truncate(count - written);
             let sent = user::read_bytes(from + written as u64, &mut bytes).and_then(|()| {
                 self.handle.client.ask(
                     Kind::Write,
