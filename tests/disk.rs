@@ -124,6 +124,45 @@ fn files_are_as_on_linux_and_stay() {
 }
 
 #[test]
+fn mappings_write_to_files() {
+    let mapped = program("mapped.c", "glibc");
+    let scratch = config(&mapped, &[]);
+    let native = tempfile::tempdir().expect("a scratch folder");
+    let expected = on_the_host(&mapped, native.path(), &[]);
+    let later = on_the_host(&mapped, native.path(), &["look"]);
+    for disk in [own_disk(&scratch, "own"), linux_disk(&scratch, "linux", &[])] {
+        let disk = disk.to_str().expect("UTF-8");
+        let run = boot(&scratch, &["--disk", disk], &["/data"]);
+        assert_eq!((run.status, run.out.as_str()), (0, expected.as_str()), "{disk}: {}", run.err);
+        check(Path::new(disk));
+        let run = boot(&scratch, &["--disk", disk], &["/data", "look"]);
+        assert_eq!((run.status, run.out.as_str()), (0, later.as_str()), "{disk}: {}", run.err);
+    }
+}
+
+#[test]
+fn files_belong_to_who_makes_them() {
+    let scratch = config(Path::new("/bin/busybox"), &[]);
+    let disk = linux_disk(&scratch, "disk", &[]);
+    let path = disk.to_str().expect("UTF-8");
+    assert!(tool("debugfs", &["-w", "-R", "set_inode_field / mode 042777", path]).status.success());
+    assert!(tool("debugfs", &["-w", "-R", "set_inode_field / gid 77", path]).status.success());
+    let text = fs::read_to_string(scratch.path().join("app.toml")).expect("the config");
+    let text = text.replace("[program]", "[program]\nuser = \"1000:1001\"");
+    fs::write(scratch.path().join("app.toml"), text).expect("the config");
+    for (arguments, out) in [
+        (&["mkdir", "/data/dir"][..], ""),
+        (&["touch", "/data/dir/file"], ""),
+        (&["stat", "-c", "%u %g %a", "/data/dir", "/data/dir/file"], "1000 77 2755\n1000 77 644\n"),
+        (&["chown", "0", "/data/dir"], "chown: /data/dir: Operation not permitted\n"),
+    ] {
+        let run = boot(&scratch, &["--disk", path], arguments);
+        assert_eq!(run.out, out, "{arguments:?}: {}", run.err);
+    }
+    check(&disk);
+}
+
+#[test]
 fn linux_fills_a_disk() {
     let scratch = config(Path::new("/bin/busybox"), &[]);
     let tree = scratch.path().join("tree");
@@ -241,11 +280,12 @@ fn work(mode: &str) -> String {
     format!("{mode}\ncreate table if not exists t (id integer primary key, v text);\n{}", insert.repeat(5000))
 }
 
-/// Ways in which SQLite promises that a committed row survives. WAL without shared memory needs the database for itself.
-const MODES: [&str; 3] = [
+/// Ways in which SQLite promises that a committed row survives. WAL is used with memory that is shared through a file, and without.
+const MODES: [&str; 4] = [
     "pragma synchronous = extra;",
     "pragma journal_mode = truncate; pragma synchronous = full;",
     "pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;",
+    "pragma journal_mode = wal; pragma synchronous = full;",
 ];
 
 /// Lets SQLite commit rows on a disk, cuts the power, and looks at what the disk may have kept: all that was flushed, and any part of what

@@ -1,8 +1,9 @@
 //! ext4 on disks: files that outlive the machine.
 //!
 //! The file system itself is the crate `rsext4`, journal and recovery included. This component gives it a disk with a cache ([`cache`]), one
-//! caller at a time and a stack ([`volume`]), and the program its files ([`node`]).
+//! caller at a time and a stack ([`volume`]), and the program its files ([`node`]) and their pages ([`mapped`]).
 mod cache;
+mod mapped;
 mod node;
 mod volume;
 

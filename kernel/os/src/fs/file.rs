@@ -104,8 +104,8 @@ pub trait File: Any {
 
 // Whether a mapping may write to a file.
 crate::hook!(fn page_writers() -> "file-written": fn(&dyn Pages) -> bool);
-// Told that a file's pages from one on are no longer the frames that mappings show.
-crate::hook!(fn page_listeners() -> "file-changed": fn(&dyn Pages, u64));
+// Told that a file's pages from one on are no longer the frames that mappings show; true: what private mappings have made of them goes too.
+crate::hook!(fn page_listeners() -> "file-changed": fn(&dyn Pages, u64, bool));
 
 /// A file's contents as mappings show them, page by page.
 ///
@@ -126,10 +126,11 @@ pub fn is_mapped_to_write(pages: &dyn Pages) -> bool {
     page_writers().iter().any(|writer| (writer.item)(pages))
 }
 
-/// Takes a file's pages from `first` on out of all mappings.
-pub fn forget_pages(pages: &dyn Pages, first: u64) {
+/// Takes a file's pages from `first` on out of all mappings. `copies`: those that private mappings have changed too, since the file has no such
+/// pages any more.
+pub fn forget_pages(pages: &dyn Pages, first: u64, copies: bool) {
     for listener in page_listeners() {
-        (listener.item)(pages, first);
+        (listener.item)(pages, first, copies);
     }
 }
 

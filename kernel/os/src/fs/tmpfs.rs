@@ -298,7 +298,7 @@ impl Memory {
         }
         if size < before {
             // The frames behind go; the rest of the last page is wiped where it is.
-            file::forget_pages(self, size.div_ceil(PAGE));
+            file::forget_pages(self, size.div_ceil(PAGE), true);
         }
         self.data(|data| data.resize(size))?;
         self.touch();

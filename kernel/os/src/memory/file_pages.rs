@@ -12,7 +12,7 @@ crate::register!("file-page": fn(u32, u64, bool) -> core::result::Result<u64, Fa
 crate::register!("file-unmapped": fn() = { 10 => release });
 crate::register!("file-sync": fn(u32, u64, u64) -> Result<()> = { 10 => sync });
 crate::register!("file-written": fn(&dyn Pages) -> bool = { 10 => is_written });
-crate::register!("file-changed": fn(&dyn Pages, u64) = { 10 => changed });
+crate::register!("file-changed": fn(&dyn Pages, u64, bool) = { 10 => changed });
 
 /// Files by number.
 static FILES: KernelCell<Vec<Option<Rc<dyn Pages>>>> = KernelCell::new(Vec::new());
@@ -78,8 +78,8 @@ fn sync(number: u32, first: u64, count: u64) -> Result<()> {
 }
 
 /// The pages of a file from `first` on are no longer what is mapped.
-fn changed(pages: &dyn Pages, first: u64) {
+fn changed(pages: &dyn Pages, first: u64, copies: bool) {
     if let Some(number) = number_of(pages) {
-        space::forget(number, first);
+        space::forget(number, first, copies);
     }
 }

@@ -21,6 +21,15 @@ const BATCH: u64 = 64;
 /// Pages read beyond what was asked for, when it looks as if they will be asked for.
 const AHEAD: Range<u64> = 4..33;
 
+/// Pages that a cache has in any case.
+const LEAST: usize = 2 * BATCH as usize;
+
+/// Whether more than such a part of memory is free. The rest is for what cannot be read again, and for the kernel, which needs it in one piece.
+pub fn has_room(part: usize) -> bool {
+    let (free, total) = frames::counts();
+    free > total / part
+}
+
 struct Page {
     frame: u64,
     /// Looked at since the search for one to give up came by.
@@ -52,7 +61,7 @@ impl Cache {
             pages: BTreeMap::new(),
             dirty: BTreeSet::new(),
             unsafe_yet: false,
-            limit: (bytes / PAGE).max(2 * BATCH) as usize,
+            limit: (bytes / PAGE).max(LEAST as u64) as usize,
             hand: 0,
             expected: 0,
             ahead: AHEAD.start,
@@ -98,9 +107,9 @@ impl Cache {
 
     /// A frame for a page, if need be one that another page gives up; not one of `keep`.
     fn frame(&mut self, keep: &Range<u64>) -> Ext4Result<u64> {
-        if self.pages.len() < self.limit
-            && let Some(frame) = frames::allocate_for_program()
-        {
+        // A small machine's memory is not for the cache to fill.
+        let may_grow = self.pages.len() < self.limit && (self.pages.len() < LEAST || has_room(8));
+        if may_grow && let Some(frame) = frames::allocate_for_program() {
             return Ok(frame);
         }
         if self.dirty.len() >= self.pages.len().saturating_sub(BATCH as usize) {

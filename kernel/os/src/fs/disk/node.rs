@@ -1,8 +1,10 @@
 //! Files and directories on a disk.
 
+use super::mapped::{self, PageTable};
 use super::volume::{Mounted, Volume};
+use crate::abi::process;
 use crate::errno::{Errno, Result};
-use crate::fs::file::{Access, File, Stat};
+use crate::fs::file::{Access, File, Pages, Stat};
 use crate::fs::node::{Change, DirectoryEntry, Node, Usage};
 use crate::list;
 use crate::memory::user;
@@ -33,6 +35,8 @@ pub struct Inode {
     stale: Cell<bool>,
     /// Its last name is gone.
     nameless: Cell<bool>,
+    /// Those that mappings show.
+    pub pages: PageTable,
 }
 
 /// A name that a directory can hold.
@@ -61,6 +65,7 @@ impl Inode {
             info: Cell::new(info),
             stale: Cell::new(false),
             nameless: Cell::new(false),
+            pages: PageTable::default(),
         }
     }
 
@@ -90,7 +95,7 @@ impl Inode {
         outcome
     }
 
-    fn volume(&self) -> Result<Rc<Volume>> {
+    pub fn volume(&self) -> Result<Rc<Volume>> {
         self.volume.upgrade().ok_or(Errno::EIO)
     }
 
@@ -151,7 +156,41 @@ impl Inode {
         if size > LARGEST {
             return Err(Errno::EFBIG);
         }
+        if !self.pages.is_empty() {
+            let before = self.size();
+            if size < before { self.pages.cut(size) } else { self.pages.clear_behind(before) }
+        }
         self.change(&volume, |mounted| mounted.truncate_inode(self.number, size))
+    }
+
+    pub fn size(&self) -> u64 {
+        self.info().size
+    }
+
+    /// Reads what the file system has.
+    pub fn read_at(&self, position: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.regular()?.look(|mounted| mounted.read_inode(self.number, position, buffer))
+    }
+
+    /// Makes room for bytes that are going to be written, where there is none yet.
+    pub fn allocate(&self, position: u64, length: u64) -> Result<()> {
+        let volume = self.regular()?;
+        self.change(&volume, |mounted| {
+            if is_allocated(mounted, self.number, position, length)? {
+                return Ok(());
+            }
+            make_sure_of_room(mounted, self.number, position, length)?;
+            // A hole reads as zeroes; now these are written.
+            let mut zeroes = Vec::new();
+            zeroes.try_reserve_exact(length as usize).map_err(|_| Ext4Error::no_memory())?;
+            zeroes.resize(length as usize, 0);
+            let have = mounted.read_inode(self.number, position, &mut zeroes)?;
+            mounted.write_inode(self.number, position, &zeroes[..have])
+        })
+    }
+
+    pub fn sync_volume(&self) -> Result<()> {
+        self.volume()?.sync()
     }
 
     /// A node of this volume, given as any.
@@ -181,6 +220,11 @@ fn make_sure_of_room(
         return Ok(());
     }
     // Only what has its blocks already.
+    if is_allocated(mounted, number, position, length)? { Ok(()) } else { Err(Ext4Error::no_space()) }
+}
+
+/// Whether bytes of a file have their blocks.
+fn is_allocated(mounted: &mut Mounted, number: InodeNumber, position: u64, length: u64) -> Ext4Result<bool> {
     let map =
         mounted.inode_extents(number, position, length, FileExtentTarget::Data, usize::from(u16::MAX))?;
     let end = position + length;
@@ -189,7 +233,7 @@ fn make_sure_of_room(
         (extent.logical_start + extent.length).min(end).saturating_sub(from)
     };
     let mapped: u64 = map.extents.iter().map(of).sum();
-    if mapped >= length { Ok(()) } else { Err(Ext4Error::no_space()) }
+    Ok(mapped >= length)
 }
 
 /// Fails with ENOSPC where a new name may need more blocks than there are.
@@ -288,8 +332,16 @@ impl Node for Inode {
     fn create(&self, name: &[u8], mode: u32, target: &[u8]) -> Result<Rc<dyn Node>> {
         let volume = self.directory()?;
         let name = name_of(name)?;
+        let (user, group) = {
+            let who = process::credentials();
+            (who.user(), who.group())
+        };
+        // In a directory with the bit set, files are the directory's group's, and directories have it too (inode(7)).
+        let own = self.info();
+        let inherits = u32::from(own.mode) & S_ISGID != 0;
+        let context = MutationContext::new(user, if inherits { own.gid } else { group }, 0, 0);
+        let mode = if inherits && mode & S_IFMT == S_IFDIR { mode | S_ISGID } else { mode };
         let permissions = FilePermissions::new((mode & 0o7777) as u16).map_err(|_| Errno::EINVAL)?;
-        let context = MutationContext::new(0, 0, 0, 0);
         let info = self.change(&volume, |mounted| {
             make_sure_of_name(mounted)?;
             let special = |kind| (context, self.number, name, permissions, kind);
@@ -435,9 +487,11 @@ impl File for Inode {
             let length = buffer.len().min(count - done);
             let part = &mut buffer[..length];
             let position = access.position + done as u64;
-            let got = volume
-                .look(|mounted| mounted.read_inode(self.number, position, part))
-                .and_then(|got| user::write_bytes(to + done as u64, &buffer[..got]).map(|()| got));
+            let got =
+                volume.look(|mounted| mounted.read_inode(self.number, position, part)).and_then(|got| {
+                    self.pages.read_over(position, &mut buffer[..got]);
+                    user::write_bytes(to + done as u64, &buffer[..got]).map(|()| got)
+                });
             match got {
                 Err(error) if done == 0 => return Err(error),
                 Ok(got) if got > 0 => done += got,
@@ -461,11 +515,17 @@ impl File for Inode {
             let length = (buffer.len() - position as usize % buffer.len().max(1)).min(count - done);
             let part = &mut buffer[..length];
             let written = user::read_bytes(from + done as u64, part).and_then(|()| {
+                if !self.pages.is_empty() {
+                    self.pages.clear_behind(self.size());
+                }
                 self.change(&volume, |mounted| {
                     make_sure_of_room(mounted, self.number, position, part.len() as u64)?;
                     mounted.write_inode(self.number, position, part)
                 })
             });
+            if written.is_ok() && self.pages.write_over(position, &buffer[..length]) {
+                volume.note_change();
+            }
             match written {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
@@ -485,6 +545,11 @@ impl File for Inode {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn pages(self: Rc<Self>) -> Option<Rc<dyn Pages>> {
+        self.regular().ok()?;
+        Some(mapped::mapping(self))
     }
 }
 
@@ -520,5 +585,9 @@ impl File for Synchronous {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn pages(self: Rc<Self>) -> Option<Rc<dyn Pages>> {
+        File::pages(self.0.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! A mounted file system: one thread at a time works on it, on a stack of its own; what is to be done later.
 
 use super::cache::{Cache, Now};
+use super::mapped;
 use super::node::Inode;
 use crate::boot::poweroff;
 use crate::driver::block::Device;
@@ -45,6 +46,8 @@ pub struct Volume {
     nodes: RefCell<BTreeMap<u32, Weak<Inode>>>,
     /// Without a name and without anybody who holds them: to be freed.
     forgotten: RefCell<Vec<InodeNumber>>,
+    /// Files that nobody may hold any more, but whose mappings have written what is to be written back.
+    kept: RefCell<Vec<Rc<Inode>>>,
     /// Something was changed since the last sync.
     changed: Cell<bool>,
     /// An alarm is set that will see to it.
@@ -146,6 +149,7 @@ impl Volume {
                 stack,
                 nodes: RefCell::default(),
                 forgotten: RefCell::default(),
+                kept: RefCell::default(),
                 changed: Cell::new(false),
                 alarmed: Cell::new(false),
                 interval,
@@ -178,7 +182,7 @@ impl Volume {
     }
 
     /// Runs `work` on the file system. The lock is held.
-    fn locked<T>(&self, work: impl FnOnce(&mut Mounted) -> Ext4Result<T>) -> Ext4Result<T> {
+    pub fn locked<T>(&self, work: impl FnOnce(&mut Mounted) -> Ext4Result<T>) -> Ext4Result<T> {
         let mut outcome = Err(Ext4Error::io());
         let end = (self.stack - STACK_PAGES as u64 * PAGE) as *mut u64;
         // SAFETY: the last word of the stack, which nothing gets to that the stack has room for.
@@ -219,7 +223,7 @@ impl Volume {
     }
 
     /// There is something to sync, by an alarm if nobody asks for it before.
-    fn note_change(&self) {
+    pub fn note_change(&self) {
         self.changed.set(true);
         if !self.alarmed.replace(true) {
             let this: Weak<dyn Expire> = self.this.clone();
@@ -243,10 +247,30 @@ impl Volume {
         if !self.changed.replace(false) {
             return Ok(());
         }
-        self.locked(Mounted::sync).map_err(|error| {
+        self.write_mapped_back().and_then(|()| self.locked(Mounted::sync)).map_err(|error| {
             self.changed.set(true);
             errno(error)
         })
+    }
+
+    /// Gives the file system what was written through mappings. The lock is held.
+    fn write_mapped_back(&self) -> Ext4Result<()> {
+        let kept = self.kept.take();
+        let mapped: Vec<Rc<Inode>> = {
+            let nodes = self.nodes.borrow();
+            nodes.values().filter_map(Weak::upgrade).filter(|node| !node.pages.is_empty()).collect()
+        };
+        let outcome = mapped::write_all_back(self, &mapped);
+        if outcome.is_err() {
+            self.kept.borrow_mut().extend(kept);
+        }
+        outcome
+    }
+
+    /// Keeps a file until what its mappings have written is written back.
+    pub fn keep(&self, inode: Rc<Inode>) {
+        self.kept.borrow_mut().push(inode);
+        self.note_change();
     }
 
     /// Makes everything safe and says on the disk that it was left in order. For the end of the machine.
@@ -265,11 +289,12 @@ impl Volume {
             self.waiting.leave(&this);
         }
         self.lock();
+        let written = wait::looking(|| self.write_mapped_back());
         // Files without a name that somebody holds to the end.
         for node in self.nodes.borrow().values().filter_map(Weak::upgrade).filter(|node| node.is_nameless()) {
             self.forgotten.borrow_mut().push(node.number());
         }
-        let outcome = wait::looking(|| self.locked(Mounted::unmount));
+        let outcome = written.and(wait::looking(|| self.locked(Mounted::unmount)));
         if let Err(error) = outcome {
             crate::println!("bespoke: the disk at {} was not closed in order: {error}", self.name);
         }

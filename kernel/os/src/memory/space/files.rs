@@ -1,7 +1,7 @@
 //! Areas that show files. Which file a number stands for is the business of a component; here are the areas.
 
 use super::{AREAS, Area, Backing, Fault, Rights, drop_pages};
-use crate::memory::paging::PAGE;
+use crate::memory::paging::{self, OWNED, PAGE};
 use alloc::vec::Vec;
 
 // The frame of a page of a file; true: it is going to be written to.
@@ -45,12 +45,15 @@ pub fn is_file_written(wanted: u32) -> bool {
     AREAS.borrow().iter().any(writes)
 }
 
-/// Takes the pages of a file from its page `first` on out of all areas: their frames go, or the file must be told of the next write.
-pub fn forget(file: u32, first: u64) {
+/// Takes the pages of a file from its page `first` on out of all areas: their frames go, or the file must be told of the next write. `copies`:
+/// those of private areas too.
+pub fn forget(file: u32, first: u64, copies: bool) {
     for (start, end, offset) in areas_of(&AREAS.borrow(), file) {
         let start = start + (first * PAGE).saturating_sub(offset);
-        if start < end {
+        if start < end && copies {
             drop_pages(start, end);
+        } else if start < end {
+            paging::update(start, end, |entry| Some(entry).filter(|entry| entry.flags().contains(OWNED)));
         }
     }
 }
