@@ -196,6 +196,24 @@ fn what_the_network_tells_of_names_and_what_programs_see_of_interfaces() {
     {
         assert!(run.status == 0 && run.out.contains(line), "{line}: {}", run.out);
     }
+    let files = [
+        (
+            "/proc/net/route",
+            ["eth0\t00000000\t0202000A\t0003\t", "eth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t"],
+        ),
+        (
+            "/proc/net/if_inet6",
+            [
+                "00000000000000000000000000000001 01 80 10 80       lo\n",
+                "fe80000000000000505400fffe123456 02 40 20 80     eth0\n",
+            ],
+        ),
+    ];
+    for (file, lines) in files {
+        let run = scratch.boot(&["-f", file]);
+        let has_all = lines.iter().all(|line| run.out.contains(line));
+        assert!(run.status == 0 && has_all, "{file}: {}", run.out);
+    }
 }
 
 /// Frames of each kind, as they ought to be.

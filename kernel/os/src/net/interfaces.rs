@@ -1,5 +1,7 @@
 //! What programs may know of the interfaces (`netdevice(7)`): a loopback, and a card if there is one.
 
+mod files;
+
 use super::stack::{self, LINK};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
