@@ -10,7 +10,9 @@ use crate::memory::frames;
 use crate::memory::paging::PAGE;
 use crate::net::inet::STREAM;
 use crate::net::socket::{AF_INET6, Common};
-use crate::net::tcp::engine::{self, Connection, Listener};
+use crate::net::tcp::connection::Connection;
+use crate::net::tcp::engine;
+use crate::net::tcp::listener::{self, Listener};
 use crate::sched::thread;
 use crate::sched::wait::{Observer, Queue};
 use alloc::format;
@@ -63,7 +65,7 @@ fn start(_: &StartInfo) {
         return;
     }
     let queue = Rc::new(Queue::new());
-    let listener = engine::listen(address, false, MOST, queue.clone(), engine::sizes(&common));
+    let listener = listener::listen(address, false, MOST, queue.clone(), engine::sizes(&common));
     let service = Rc::new(Service { listener });
     let observer: Weak<dyn Observer> = Rc::downgrade(&service) as _;
     queue.observe(observer);

@@ -9,7 +9,12 @@
 
 mod buffer;
 pub mod congestion;
+pub mod connection;
 pub mod engine;
+pub mod listener;
 mod requests;
+pub mod segment;
 mod socket;
+mod time_wait;
 mod window;
+mod wire;

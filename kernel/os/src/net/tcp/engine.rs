@@ -2,18 +2,22 @@
 
 use super::buffer::Buffer;
 use super::congestion;
+use super::connection::Connection;
+use super::listener::{Listener, Listeners};
 use super::requests::Requests;
+use super::segment::{Key, PROTOCOL, Segment, parse};
+use super::time_wait::TimeWait;
 use super::window::{Instead, Window};
+use super::wire::{Wire, instant, interface};
 use crate::abi::entropy;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
-use crate::list;
 use crate::net::inet::{self, Ports};
 use crate::net::socket::Common;
 use crate::net::stack::{self, Count, NEVER, Packet};
 use crate::sched::wait::Queue;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::{Rc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,13 +25,10 @@ use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, SocketAddr};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::iface::{Interface, PollResult, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State as Phase};
 use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpCidr, IpListenEndpoint};
-
-pub const PROTOCOL: u8 = 6;
+use smoltcp::wire::{IpCidr, IpListenEndpoint};
 
 crate::param! {
     static RECEIVE_BUFFER: u64 = "receive-buffer"
@@ -54,95 +55,13 @@ const BURST_TIME: u64 = SECOND;
 const DIRECT: usize = 32;
 const CONNECT_TIME: u64 = 127 * SECOND;
 /// How long a closed connection may take to end (`tcp_fin_timeout`).
-const CLOSE_TIME: u64 = 60 * SECOND;
+pub const CLOSE_TIME: u64 = 60 * SECOND;
 /// How long a peer may leave bytes unacknowledged (`tcp_retries2` comes to about this).
 const STALL_TIME: u64 = 924 * SECOND;
 /// The state machine never waits for longer than this with something to send (its longest time to send again is a minute).
 const FORGOTTEN: u64 = 120 * SECOND;
 /// When to try again what could not be sent for want of room.
 pub const RETRY: u64 = 200_000;
-/// Ended connections to remember, and for how long (TIME-WAIT).
-const REMEMBERED: usize = 4096;
-const REMEMBER_TIME: u64 = 60 * SECOND;
-/// The longest packet without data.
-const BARE: usize = 100;
-
-/// What names a connection. The ports come first: they nearly always decide.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    local_port: u16,
-    remote_port: u16,
-    remote: IpAddr,
-    local: IpAddr,
-}
-
-impl Key {
-    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local_port: local.port(), remote_port: remote.port(), remote: remote.ip(), local: local.ip() }
-    }
-
-    pub fn local(&self) -> SocketAddr {
-        SocketAddr::new(self.local, self.local_port)
-    }
-
-    pub fn remote(&self) -> SocketAddr {
-        SocketAddr::new(self.remote, self.remote_port)
-    }
-}
-
-/// A connection: made, being made, or ending.
-pub struct Connection {
-    pub key: Key,
-    sockets: RefCell<SocketSet<'static>>,
-    handle: SocketHandle,
-    /// Behind the sockets, which use them: fields are dropped in order.
-    _buffers: [Buffer; 2],
-    /// Whoever waits for this connection.
-    pub queue: Rc<Queue>,
-    /// Why it ended, for the program to be told once.
-    pub error: Cell<Option<Errno>>,
-    /// Where it goes when it is made.
-    listener: RefCell<Weak<Listener>>,
-    /// The program is done with it.
-    orphan: Cell<bool>,
-    /// A write found no room: its writer wants to know when there is some.
-    pub starved: Cell<bool>,
-    /// Small packets are held back.
-    pub corked: Cell<bool>,
-    /// When the state machine wants to be looked at, as far as the timers know.
-    scheduled: Cell<u64>,
-    /// When it is given up.
-    doom: Cell<u64>,
-    /// When the peer was last heard.
-    pub heard: Cell<u64>,
-    /// Whether anything arrived after the program had closed it.
-    refused: Cell<bool>,
-    /// What the peer may send.
-    pub window: Window,
-}
-
-/// A listening socket.
-pub struct Listener {
-    pub address: SocketAddr,
-    /// An unspecified IPv6 address stands for IPv6 alone.
-    pub only: bool,
-    pub backlog: Cell<usize>,
-    pub queue: Rc<Queue>,
-    /// Connections that are being made, the oldest first.
-    half_open: RefCell<VecDeque<Rc<Connection>>>,
-    /// Connections that are made.
-    pub ready: RefCell<VecDeque<Rc<Connection>>>,
-    /// When they were last as many as there may be.
-    full_since: Cell<u64>,
-    /// Sizes of new connections' buffers.
-    pub sizes: Cell<(usize, usize)>,
-}
-
-/// An ended connection that old packets may still come for.
-struct Remembered {
-    until: u64,
-    reply: Vec<u8>,
-}
 
 pub struct Engine {
     pub interface: Interface,
@@ -153,188 +72,19 @@ pub struct Engine {
     pub random: ChaCha20Rng,
     pub connections: BTreeMap<Key, Rc<Connection>>,
     pub requests: Requests,
-    listeners: Vec<Rc<Listener>>,
+    pub listeners: Listeners,
     timers: BTreeSet<(u64, Key)>,
-    remembered: BTreeMap<Key, Remembered>,
-    /// In order of their ends.
-    forgetting: VecDeque<(u64, Key)>,
+    pub time_wait: TimeWait,
     ports: Ports,
 }
 
 static ENGINE: KernelCell<Option<Engine>> = KernelCell::new(None);
 
-/// The interface's side of the link: one packet in, any number out, all to one peer.
-pub struct Wire<'a> {
-    packet: Option<&'a [u8]>,
-    destination: IpAddr,
-    mtu: usize,
-    /// The last packet that was sent, if it is to be remembered.
-    last: Option<&'a mut Vec<u8>>,
-    /// What is to know of the segments that leave.
-    pub window: Option<&'a Window>,
-    /// What is sent is lost: it was sent before.
-    pub muted: bool,
-}
-
-pub struct Arrived<'a>(&'a [u8]);
-
-impl RxToken for Arrived<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
-    }
-}
-
-pub struct Leaving<'a> {
-    destination: IpAddr,
-    last: Option<&'a mut Vec<u8>>,
-    window: Option<&'a Window>,
-    muted: bool,
-}
-
-impl TxToken for Leaving<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let Leaving { destination, mut last, window, muted } = self;
-        let note = |packet: &[u8]| {
-            if let (Some(window), Some(segment)) = (window, packet.get(stack::header_length(&destination)..))
-            {
-                window.left(segment);
-            }
-        };
-        if muted {
-            let mut packet = vec![0; length];
-            let result = f(&mut packet);
-            note(&packet);
-            return result;
-        }
-        let (mut f, mut result) = (Some(f), None);
-        // What cannot be sent is lost, as on any way; the state machine sends it again.
-        let _ = stack::send(&destination, length, &mut |packet| {
-            if let Some(f) = f.take() {
-                result = Some(f(packet));
-                note(packet);
-                seal(packet);
-                stack::count(Count::TcpOut, 1);
-            }
-            if let Some(last) = last.as_mut().filter(|_| packet.len() <= BARE) {
-                last.clear();
-                last.extend_from_slice(packet);
-            }
-        });
-        match (result, f) {
-            (Some(result), _) => result,
-            (None, Some(f)) => f(&mut vec![0; length]),
-            (None, None) => unreachable!("taken without a result"),
-        }
-    }
-}
-
-/// Sets the checksums of a packet.
-fn seal(packet: &mut [u8]) {
-    const CHECKSUM: usize = 16;
-    let at = match packet[0] >> 4 {
-        4 => {
-            let length = usize::from(packet[0] & 0xf) * 4;
-            let checksum = !stack::sum(&[&packet[..length]]);
-            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-            length
-        }
-        _ => 40,
-    };
-    let (header, segment) = packet.split_at_mut(at);
-    // The addresses lie together, at the end of either header.
-    let addresses = if at == 40 && header[0] >> 4 == 6 { &header[8..40] } else { &header[12..20] };
-    let length = (segment.len() as u32).to_be_bytes();
-    let checksum = !stack::sum(&[addresses, &length, &[0, PROTOCOL], segment]);
-    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
-}
-
-impl Wire<'_> {
-    fn leaving(&mut self) -> Leaving<'_> {
-        let (destination, window, muted) = (self.destination, self.window, self.muted);
-        Leaving { destination, last: self.last.as_deref_mut(), window, muted }
-    }
-}
-
-impl Device for Wire<'_> {
-    type RxToken<'b>
-        = Arrived<'b>
-    where
-        Self: 'b;
-    type TxToken<'b>
-        = Leaving<'b>
-    where
-        Self: 'b;
-
-    fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Leaving<'_>)> {
-        let packet = self.packet.take()?;
-        Some((Arrived(packet), self.leaving()))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Leaving<'_>> {
-        (self.muted || stack::can_send()).then(|| self.leaving())
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = self.mtu;
-        // Of what arrives both were checked; what leaves gets both from `seal`.
-        capabilities.checksum.ipv4 = Checksum::None;
-        capabilities.checksum.tcp = Checksum::None;
-        capabilities
-    }
-}
-
-pub fn instant(now: u64) -> Instant {
-    Instant::from_micros((now / 1000) as i64)
-}
-
-/// What a packet's header says.
-pub struct Segment {
-    pub key: Key,
-    pub syn: bool,
-    pub ack: bool,
-    pub reset: bool,
-    pub fin: bool,
-    /// Number of its first byte, and how many there are.
-    pub number: u32,
-    pub length: usize,
-    /// The byte that the sender waits for.
-    pub acknowledged: u32,
-    /// As it is told.
-    pub window: u16,
-}
-
-pub fn parse(packet: &Packet) -> Option<Segment> {
-    let header = packet.payload.first_chunk::<20>()?;
-    let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
-    if stack::sum(&[&pseudo.to_be_bytes(), packet.payload]) != 0xffff {
-        return None;
-    }
-    let flags = header[13];
-    Some(Segment {
-        key: Key {
-            local_port: u16::from_be_bytes([header[2], header[3]]),
-            remote_port: u16::from_be_bytes([header[0], header[1]]),
-            remote: packet.source,
-            local: packet.destination,
-        },
-        fin: flags & 1 != 0,
-        syn: flags & 2 != 0,
-        reset: flags & 4 != 0,
-        ack: flags & 16 != 0,
-        number: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        length: packet.payload.len().saturating_sub(usize::from(header[12] >> 4) * 4),
-        acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
-        window: u16::from_be_bytes([header[14], header[15]]),
-    })
-}
-
 /// Queues to wake when no borrow is held any more.
 #[derive(Default)]
 pub struct Wakes {
-    connection: Option<Rc<Queue>>,
-    listener: Option<Rc<Queue>>,
+    pub connection: Option<Rc<Queue>>,
+    pub listener: Option<Rc<Queue>>,
 }
 
 impl Wakes {
@@ -357,10 +107,9 @@ impl Engine {
             random,
             connections: BTreeMap::new(),
             requests: Requests::EMPTY,
-            listeners: Vec::new(),
+            listeners: Listeners::EMPTY,
             timers: BTreeSet::new(),
-            remembered: BTreeMap::new(),
-            forgetting: VecDeque::new(),
+            time_wait: TimeWait::EMPTY,
             ports: Ports::EMPTY,
         }
     }
@@ -555,7 +304,7 @@ impl Engine {
             Phase::Listen => true,
             Phase::TimeWait if connection.orphan.get() => {
                 drop(sockets);
-                self.remember(connection.key, last, now);
+                self.time_wait.remember(connection.key, last, now);
                 self.remove(connection);
                 return wakes;
             }
@@ -607,64 +356,11 @@ impl Engine {
         }
     }
 
-    /// Keeps what an ended connection would answer to packets of the past.
-    fn remember(&mut self, key: Key, reply: Vec<u8>, now: u64) {
-        self.forget(now);
-        while self.remembered.len() >= REMEMBERED {
-            let Some((_, oldest)) = self.forgetting.pop_front() else { break };
-            self.remembered.remove(&oldest);
-        }
-        let until = now + REMEMBER_TIME;
-        self.remembered.insert(key, Remembered { until, reply });
-        self.forgetting.push_back((until, key));
-    }
-
-    fn forget(&mut self, now: u64) {
-        while let Some(&(until, key)) = self.forgetting.front()
-            && until <= now
-        {
-            self.forgetting.pop_front();
-            // The same addresses may have been remembered anew.
-            if self.remembered.get(&key).is_some_and(|remembered| remembered.until == until) {
-                self.remembered.remove(&key);
-            }
-        }
-    }
-
-    /// A packet for a connection that ended. True: it is answered.
-    fn recall(&mut self, segment: &Segment) -> bool {
-        let Some(remembered) = self.remembered.get(&segment.key) else { return false };
-        if segment.syn && !segment.ack || segment.reset {
-            // A new connection may take the place; a reset ends the waiting.
-            self.remembered.remove(&segment.key);
-            return segment.reset;
-        }
-        if segment.fin && !remembered.reply.is_empty() {
-            let reply = &remembered.reply;
-            let _ =
-                stack::send(&segment.key.remote, reply.len(), &mut |packet| packet.copy_from_slice(reply));
-        }
-        true
-    }
-
-    /// The listener for a new connection: the one with the address over one with any; of equals, by the peer's port.
-    fn listener(&self, key: &Key) -> Option<Rc<Listener>> {
-        let fitting = |listener: &&Rc<Listener>| {
-            listener.address.port() == key.local_port
-                && inet::matches(listener.address.ip(), key.local, listener.only)
-        };
-        let rank =
-            |listener: &Rc<Listener>| (!listener.address.ip().is_unspecified(), listener.address.is_ipv4());
-        let best = self.listeners.iter().filter(fitting).map(rank).max()?;
-        let equals: Vec<_> = self.listeners.iter().filter(fitting).filter(|one| rank(one) == best).collect();
-        equals.get(usize::from(key.remote_port) % equals.len()).map(|listener| (*listener).clone())
-    }
-
     pub fn receive(&mut self, packet: &Packet, segment: &Segment) -> Wakes {
         if let Some(connection) = self.connections.get(&segment.key).cloned() {
             return self.drive(&connection, Some((packet, segment)));
         }
-        if self.recall(segment) {
+        if self.time_wait.recall(segment) {
             return Wakes::default();
         }
         if !segment.syn
@@ -677,7 +373,7 @@ impl Engine {
             && !segment.ack
             && !segment.reset
             && packet.unicast
-            && let Some(listener) = self.listener(&segment.key)
+            && let Some(listener) = self.listeners.find(&segment.key).cloned()
         {
             return self.open(&listener, packet, segment);
         }
@@ -725,14 +421,6 @@ impl Engine {
     }
 }
 
-fn interface(seed: u64, mtu: usize) -> Interface {
-    let mut config = Config::new(HardwareAddress::Ip);
-    config.random_seed = seed;
-    let destination = IpAddr::from([0, 0, 0, 0]);
-    let mut wire = Wire { packet: None, destination, mtu, last: None, window: None, muted: true };
-    Interface::new(config, &mut wire, instant(tsc::now()))
-}
-
 /// A connection is made: on to those that wait to be accepted.
 fn established(connection: &Rc<Connection>) -> Option<Rc<Queue>> {
     connection.doom.set(NEVER);
@@ -767,7 +455,7 @@ fn reason(before: Phase, reset: bool) -> Option<Errno> {
 }
 
 /// Calls `f` with the engine, and wakes whom it says when nothing is borrowed.
-fn with(f: impl FnOnce(&mut Engine) -> Wakes) {
+pub fn with(f: impl FnOnce(&mut Engine) -> Wakes) {
     let wakes = f(ENGINE.borrow().get_or_insert_with(Engine::new));
     wakes.tell();
 }
@@ -829,107 +517,6 @@ fn work(now: u64) -> u64 {
     }
 }
 
-impl Connection {
-    /// Looks at, or changes, the state machine.
-    pub fn with<R>(&self, f: impl FnOnce(&mut Socket<'static>) -> R) -> R {
-        f(self.sockets.borrow_mut().get_mut::<Socket>(self.handle))
-    }
-
-    /// Looks at, or changes, the state machine in the set that it is alone in.
-    pub fn with_sockets<R>(&self, f: impl FnOnce(&mut SocketSet<'static>) -> R) -> R {
-        f(&mut self.sockets.borrow_mut())
-    }
-
-    /// Waits for its peer's request. False: it cannot.
-    pub fn listen(&self) -> bool {
-        let endpoint = IpListenEndpoint { addr: Some(self.key.local.into()), port: self.key.local_port };
-        self.with(|socket| socket.listen(endpoint).is_ok())
-    }
-
-    /// A listener's peer is to have it when it is made.
-    pub fn made_for(self: &Rc<Self>, listener: &Rc<Listener>) {
-        *self.listener.borrow_mut() = Rc::downgrade(listener);
-        listener.half_open.borrow_mut().push_back(self.clone());
-    }
-
-    pub fn phase(&self) -> Phase {
-        self.with(|socket| socket.state())
-    }
-
-    /// Sends what there is to send.
-    pub fn push(self: &Rc<Self>) {
-        with(|engine| engine.drive(self, None));
-    }
-
-    /// Ends the connection with an error, without a word to a peer that may not exist.
-    fn give_up(self: &Rc<Self>, error: Errno) {
-        self.error.set(Some(error));
-        self.with(|socket| socket.abort());
-        with(|engine| {
-            engine.drive(self, None);
-            engine.remove(self);
-            Wakes { connection: Some(self.queue.clone()), listener: None }
-        });
-    }
-
-    /// The program is done with it: what was written still goes out, unless there is no lingering, or something was left unread.
-    pub fn release(self: &Rc<Self>, abort: bool) {
-        self.orphan.set(true);
-        self.doom.set(tsc::now() + CLOSE_TIME);
-        self.corked.set(false);
-        let in_time_wait = self.with(|socket| {
-            if abort || socket.recv_queue() > 0 {
-                socket.abort();
-            } else {
-                socket.set_ack_delay(None);
-                socket.close();
-            }
-            socket.state() == Phase::TimeWait
-        });
-        with(|engine| {
-            if in_time_wait {
-                engine.remember(self.key, Vec::new(), tsc::now());
-                engine.remove(self);
-                return Wakes::default();
-            }
-            engine.drive(self, None)
-        });
-    }
-}
-
-impl Listener {
-    pub fn accept(&self) -> Option<Rc<Connection>> {
-        let was_full = self.is_full();
-        let connection = self.ready.borrow_mut().pop_front();
-        if was_full && !self.is_full() {
-            stack::at(0);
-        }
-        connection
-    }
-
-    /// Whether the program has to accept some before there can be more.
-    pub fn is_full(&self) -> bool {
-        self.ready.borrow().len() > self.backlog.get()
-    }
-
-    pub fn is_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
-    }
-
-    /// Stops listening: those that nobody accepted are reset.
-    pub fn close(self: &Rc<Self>) {
-        with(|engine| {
-            engine.listeners.retain(|other| !Rc::ptr_eq(other, self));
-            Wakes::default()
-        });
-        let waiting: Vec<_> =
-            self.half_open.borrow_mut().drain(..).chain(self.ready.borrow_mut().drain(..)).collect();
-        for connection in waiting {
-            connection.release(true);
-        }
-    }
-}
-
 /// Bytes of the buffers for receiving and sending of a socket's connections.
 pub fn sizes(common: &Common) -> (usize, usize) {
     let or = |wanted: usize, own: u64| if wanted != 0 { wanted } else { own as usize };
@@ -941,31 +528,6 @@ pub fn ports<R>(f: impl FnOnce(&mut Ports) -> R) -> R {
     f(&mut ENGINE.borrow().get_or_insert_with(Engine::new).ports)
 }
 
-/// Starts to listen.
-pub fn listen(
-    address: SocketAddr,
-    only: bool,
-    backlog: usize,
-    queue: Rc<Queue>,
-    sizes: (usize, usize),
-) -> Rc<Listener> {
-    let listener = Rc::new(Listener {
-        address,
-        only,
-        backlog: Cell::new(backlog),
-        queue,
-        half_open: RefCell::new(VecDeque::new()),
-        ready: RefCell::new(VecDeque::new()),
-        full_since: Cell::new(0),
-        sizes: Cell::new(sizes),
-    });
-    with(|engine| {
-        let _ = list::push(&mut engine.listeners, listener.clone());
-        Wakes::default()
-    });
-    listener
-}
-
 /// A local port from which no connection to a peer exists, and that nobody bound: a connection to a listener here from the listener's
 /// own port would meet itself.
 pub fn free_port(local: IpAddr, remote: SocketAddr) -> Option<u16> {
@@ -973,9 +535,7 @@ pub fn free_port(local: IpAddr, remote: SocketAddr) -> Option<u16> {
     let engine = engine.get_or_insert_with(Engine::new);
     inet::any_port(|port| {
         let key = Key::new(SocketAddr::new(local, port), remote);
-        !engine.ports.has(port)
-            && !engine.connections.contains_key(&key)
-            && !engine.remembered.contains_key(&key)
+        !engine.ports.has(port) && !engine.connections.contains_key(&key) && !engine.time_wait.holds(&key)
     })
 }
 
@@ -992,7 +552,7 @@ pub fn connect(
             made = Err(Errno::EADDRINUSE);
             return Wakes::default();
         }
-        engine.remembered.remove(&key);
+        engine.time_wait.end(&key);
         let doom = tsc::now() + CONNECT_TIME;
         let Some(connection) = engine.connection(key, queue, sizes, doom) else { return Wakes::default() };
         engine.set_local(key.local);

@@ -5,10 +5,11 @@
 //! when the peer goes on. So a flood of requests that nobody means takes no memory from the program.
 
 use super::buffer::Buffer;
-use super::engine::{
-    ACCEPT_TIME, Connection, Engine, HALF_OPEN, HALF_OPEN_TIME, Key, Listener, PROTOCOL, RETRY, Segment,
-    Wakes, instant, parse,
-};
+use super::connection::Connection;
+use super::engine::{ACCEPT_TIME, Engine, HALF_OPEN, HALF_OPEN_TIME, RETRY, Wakes};
+use super::listener::Listener;
+use super::segment::{Key, PROTOCOL, Segment, parse};
+use super::wire::instant;
 use crate::driver::tsc;
 use crate::memory::frames;
 use crate::net::stack::{self, NEVER, Packet};

@@ -1,7 +1,10 @@
 //! The socket interface of TCP (`tcp(7)`).
 
 use super::congestion;
-use super::engine::{self, Connection, Key, Listener};
+use super::connection::Connection;
+use super::engine;
+use super::listener::{self, Listener};
+use super::segment::Key;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::fs::file::Readiness;
@@ -250,8 +253,13 @@ impl Protocol for Tcp {
         };
         engine::ports(|ports| ports.listen(id))?;
         let only = self.options.only_v6.get();
-        let listener =
-            engine::listen(address, only, backlog as usize, self.queue.clone(), engine::sizes(&self.common));
+        let listener = listener::listen(
+            address,
+            only,
+            backlog as usize,
+            self.queue.clone(),
+            engine::sizes(&self.common),
+        );
         *self.state.borrow_mut() = State::Listening(listener);
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! its acknowledgement, and takes an end (FIN) although bytes before it were cut off. Two programs that both wait for room would wait for
 //! ever, and a stream would lack its last bytes. RFC 9293, section 3.10.7.4: "special allowance should be made to accept valid ACKs".
 
-use super::engine::{Key, PROTOCOL, Segment};
+use super::segment::{Key, PROTOCOL, Segment};
 use crate::net::stack::{self, Packet};
 use alloc::vec::Vec;
 use core::cell::Cell;

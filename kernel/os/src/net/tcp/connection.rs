@@ -1,0 +1,115 @@
+//! A connection, as the engine and its socket see it.
+
+use super::buffer::Buffer;
+use super::engine::{CLOSE_TIME, Wakes, with};
+use super::listener::Listener;
+use super::segment::Key;
+use super::window::Window;
+use crate::driver::tsc;
+use crate::errno::Errno;
+use crate::sched::wait::Queue;
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, State as Phase};
+use smoltcp::wire::IpListenEndpoint;
+
+/// A connection: made, being made, or ending.
+pub struct Connection {
+    pub key: Key,
+    pub(super) sockets: RefCell<SocketSet<'static>>,
+    pub(super) handle: SocketHandle,
+    /// Behind the sockets, which use them: fields are dropped in order.
+    pub(super) _buffers: [Buffer; 2],
+    /// Whoever waits for this connection.
+    pub queue: Rc<Queue>,
+    /// Why it ended, for the program to be told once.
+    pub error: Cell<Option<Errno>>,
+    /// Where it goes when it is made.
+    pub(super) listener: RefCell<Weak<Listener>>,
+    /// The program is done with it.
+    pub(super) orphan: Cell<bool>,
+    /// A write found no room: its writer wants to know when there is some.
+    pub starved: Cell<bool>,
+    /// Small packets are held back.
+    pub corked: Cell<bool>,
+    /// When the state machine wants to be looked at, as far as the timers know.
+    pub(super) scheduled: Cell<u64>,
+    /// When it is given up.
+    pub(super) doom: Cell<u64>,
+    /// When the peer was last heard.
+    pub heard: Cell<u64>,
+    /// Whether anything arrived after the program had closed it.
+    pub(super) refused: Cell<bool>,
+    /// What the peer may send.
+    pub window: Window,
+}
+
+impl Connection {
+    /// Looks at, or changes, the state machine.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Socket<'static>) -> R) -> R {
+        f(self.sockets.borrow_mut().get_mut::<Socket>(self.handle))
+    }
+
+    /// Looks at, or changes, the state machine in the set that it is alone in.
+    pub fn with_sockets<R>(&self, f: impl FnOnce(&mut SocketSet<'static>) -> R) -> R {
+        f(&mut self.sockets.borrow_mut())
+    }
+
+    /// Waits for its peer's request. False: it cannot.
+    pub fn listen(&self) -> bool {
+        let endpoint = IpListenEndpoint { addr: Some(self.key.local.into()), port: self.key.local_port };
+        self.with(|socket| socket.listen(endpoint).is_ok())
+    }
+
+    /// A listener's peer is to have it when it is made.
+    pub fn made_for(self: &Rc<Self>, listener: &Rc<Listener>) {
+        *self.listener.borrow_mut() = Rc::downgrade(listener);
+        listener.half_open.borrow_mut().push_back(self.clone());
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.with(|socket| socket.state())
+    }
+
+    /// Sends what there is to send.
+    pub fn push(self: &Rc<Self>) {
+        with(|engine| engine.drive(self, None));
+    }
+
+    /// Ends the connection with an error, without a word to a peer that may not exist.
+    pub(super) fn give_up(self: &Rc<Self>, error: Errno) {
+        self.error.set(Some(error));
+        self.with(|socket| socket.abort());
+        with(|engine| {
+            engine.drive(self, None);
+            engine.remove(self);
+            Wakes { connection: Some(self.queue.clone()), listener: None }
+        });
+    }
+
+    /// The program is done with it: what was written still goes out, unless there is no lingering, or something was left unread.
+    pub fn release(self: &Rc<Self>, abort: bool) {
+        self.orphan.set(true);
+        self.doom.set(tsc::now() + CLOSE_TIME);
+        self.corked.set(false);
+        let in_time_wait = self.with(|socket| {
+            if abort || socket.recv_queue() > 0 {
+                socket.abort();
+            } else {
+                socket.set_ack_delay(None);
+                socket.close();
+            }
+            socket.state() == Phase::TimeWait
+        });
+        with(|engine| {
+            if in_time_wait {
+                engine.time_wait.remember(self.key, Vec::new(), tsc::now());
+                engine.remove(self);
+                return Wakes::default();
+            }
+            engine.drive(self, None)
+        });
+    }
+}

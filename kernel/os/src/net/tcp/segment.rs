@@ -1,0 +1,91 @@
+//! What the header of a packet says, and names.
+
+use crate::net::stack::{self, Packet};
+use core::net::{IpAddr, SocketAddr};
+
+pub const PROTOCOL: u8 = 6;
+
+/// What names a connection. The ports come first: they nearly always decide.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub(super) local_port: u16,
+    pub(super) remote_port: u16,
+    pub(super) remote: IpAddr,
+    pub(super) local: IpAddr,
+}
+
+impl Key {
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local_port: local.port(), remote_port: remote.port(), remote: remote.ip(), local: local.ip() }
+    }
+
+    pub fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    pub fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
+}
+
+/// What a packet's header says.
+pub struct Segment {
+    pub key: Key,
+    pub syn: bool,
+    pub ack: bool,
+    pub reset: bool,
+    pub fin: bool,
+    /// Number of its first byte, and how many there are.
+    pub number: u32,
+    pub length: usize,
+    /// The byte that the sender waits for.
+    pub acknowledged: u32,
+    /// As it is told.
+    pub window: u16,
+}
+
+/// A packet's segment, if its checksum is right.
+pub fn parse(packet: &Packet) -> Option<Segment> {
+    let header = packet.payload.first_chunk::<20>()?;
+    let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
+    if stack::sum(&[&pseudo.to_be_bytes(), packet.payload]) != 0xffff {
+        return None;
+    }
+    let flags = header[13];
+    Some(Segment {
+        key: Key {
+            local_port: u16::from_be_bytes([header[2], header[3]]),
+            remote_port: u16::from_be_bytes([header[0], header[1]]),
+            remote: packet.source,
+            local: packet.destination,
+        },
+        fin: flags & 1 != 0,
+        syn: flags & 2 != 0,
+        reset: flags & 4 != 0,
+        ack: flags & 16 != 0,
+        number: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        length: packet.payload.len().saturating_sub(usize::from(header[12] >> 4) * 4),
+        acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        window: u16::from_be_bytes([header[14], header[15]]),
+    })
+}
+
+/// Sets the checksums of a packet.
+pub fn seal(packet: &mut [u8]) {
+    const CHECKSUM: usize = 16;
+    let at = match packet[0] >> 4 {
+        4 => {
+            let length = usize::from(packet[0] & 0xf) * 4;
+            let checksum = !stack::sum(&[&packet[..length]]);
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+            length
+        }
+        _ => 40,
+    };
+    let (header, segment) = packet.split_at_mut(at);
+    // The addresses lie together, at the end of either header.
+    let addresses = if at == 40 && header[0] >> 4 == 6 { &header[8..40] } else { &header[12..20] };
+    let length = (segment.len() as u32).to_be_bytes();
+    let checksum = !stack::sum(&[addresses, &length, &[0, PROTOCOL], segment]);
+    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+}
