@@ -2,61 +2,16 @@
 //! and machines become images again.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use bespoke_kernel::Payload;
-use bespoke_kernel::oci::Digest;
 use bespoke_model::Config;
-use bespoke_tests::{Scratch, Server, run_in};
+use bespoke_tests::container::{self, Layer};
+use bespoke_tests::{Scratch, Server, clients, run_in};
 use serde_json::{Value, json};
 
 const REDIS: &str = "/usr/bin/redis-server";
-
-/// A layer: a tar archive.
-struct Layer(tar::Builder<Vec<u8>>);
-
-impl Layer {
-    fn new() -> Self {
-        Self(tar::Builder::new(Vec::new()))
-    }
-
-    fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(mode);
-        header.set_mtime(1_700_000_000);
-        header
-    }
-
-    fn file(mut self, path: &str, mode: u32, bytes: &[u8]) -> Self {
-        let mut header = Self::header(tar::EntryType::Regular, mode);
-        header.set_size(bytes.len() as u64);
-        self.0.append_data(&mut header, path, bytes).unwrap();
-        self
-    }
-
-    fn folder(mut self, path: &str, mode: u32, owner: u32) -> Self {
-        let mut header = Self::header(tar::EntryType::Directory, mode);
-        header.set_uid(owner.into());
-        header.set_gid(owner.into());
-        header.set_size(0);
-        self.0.append_data(&mut header, path, &[][..]).unwrap();
-        self
-    }
-
-    fn link(mut self, path: &str, to: &str) -> Self {
-        let mut header = Self::header(tar::EntryType::Symlink, 0o777);
-        header.set_size(0);
-        self.0.append_link(&mut header, path, to).unwrap();
-        self
-    }
-
-    fn bytes(self) -> Vec<u8> {
-        self.0.into_inner().unwrap()
-    }
-}
 
 /// The script of the official image, as far as it matters.
 const ENTRYPOINT: &str = "#!/bin/sh\nset -e\nif [ \"$(id -u)\" = 0 ]; then chown redis .; fi\nexec \"$@\"\n";
@@ -67,7 +22,7 @@ fn redis_archive(folder: &Path) -> std::path::PathBuf {
     config.set_program(&bespoke_model::Program { path: REDIS.into(), ..bespoke_model::Program::default() });
     let payload =
         Payload::load(&config, Path::new("/")).expect("redis-server is installed; tests/run does that");
-    let mut base = Layer::new()
+    let mut base = Layer::default()
         .folder("usr/", 0o755, 0)
         .folder("usr/lib/", 0o755, 0)
         .link("lib", "usr/lib")
@@ -84,7 +39,7 @@ fn redis_archive(folder: &Path) -> std::path::PathBuf {
         let real = format!("usr{path}").replace("usr/usr/", "usr/");
         base = base.file(&real, 0o755, &fs::read(path).unwrap());
     }
-    let program = Layer::new()
+    let program = Layer::default()
         .file("usr/local/bin/redis-server", 0o755, &fs::read(REDIS).unwrap())
         .file("usr/local/bin/docker-entrypoint.sh", 0o755, ENTRYPOINT.as_bytes())
         .file(
@@ -93,54 +48,19 @@ fn redis_archive(folder: &Path) -> std::path::PathBuf {
             b"port 6379\nbind 0.0.0.0\nprotected-mode no\nsave \"\"\ndir /data\n",
         )
         .file("etc/.wh.redis.conf.old", 0o644, b"");
-    let data = Layer::new()
+    let data = Layer::default()
         .folder("data/", 0o755, 999)
         .file("usr/share/manual/.wh..wh..opq", 0o644, b"")
         .file("usr/share/manual/small", 0o644, b"m");
 
-    let mut blobs: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut blob = |media: &str, bytes: Vec<u8>| -> Value {
-        let digest = Digest::of(&bytes);
-        let pointer = json!({ "mediaType": media, "digest": digest.to_string(), "size": bytes.len() });
-        blobs.push((digest.blob_path(), bytes));
-        pointer
-    };
-    let layer = "application/vnd.oci.image.layer.v1.tar";
-    let mut layers = Vec::new();
-    let mut diff_ids = Vec::new();
-    for (bytes, squeeze) in [(base.bytes(), true), (program.bytes(), true), (data.bytes(), false)] {
-        diff_ids.push(Digest::of(&bytes).to_string());
-        layers.push(if squeeze {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(&bytes).unwrap();
-            blob(&format!("{layer}+gzip"), encoder.finish().unwrap())
-        } else {
-            blob(layer, bytes)
-        });
-    }
-    let image = json!({
-        "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        "config": {
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "REDIS_VERSION=7"],
-            "Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["redis-server", "/usr/local/etc/redis.conf"],
-            "WorkingDir": "/data", "ExposedPorts": { "6379/tcp": {} }, "Volumes": { "/data": {} },
-        },
+    let start = json!({
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "REDIS_VERSION=7"],
+        "Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["redis-server", "/usr/local/etc/redis.conf"],
+        "WorkingDir": "/data", "ExposedPorts": { "6379/tcp": {} }, "Volumes": { "/data": {} },
     });
-    let image = blob("application/vnd.oci.image.config.v1+json", image.to_string().into_bytes());
-    let manifest = json!({ "schemaVersion": 2, "config": image, "layers": layers });
-    let mut manifest = blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().into_bytes());
-    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "redis:7" });
-    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
-    let mut archive = Layer::new().file("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#).file(
-        "index.json",
-        0o644,
-        index.to_string().as_bytes(),
-    );
-    for (path, bytes) in blobs {
-        archive = archive.file(&path, 0o644, &bytes);
-    }
+    let layers = vec![(base.bytes(), true), (program.bytes(), true), (data.bytes(), false)];
     let path = folder.join("redis.tar");
-    fs::write(&path, archive.bytes()).unwrap();
+    container::write(&path, "redis:7", layers, &start);
     path
 }
 
@@ -199,6 +119,77 @@ fn a_container_of_redis_becomes_a_machine_that_serves() {
     assert_eq!(refused.status, 1);
     assert!(refused.err.contains("no image with the id sha256:0"), "{}", refused.err);
     assert!(refused.err.contains("redis:7 (linux/amd64)"), "{}", refused.err);
+}
+
+/// What of a container the program uses is learnt in a guest that has all of it, and the image has that and no more.
+#[test]
+fn a_container_is_learnt_with_its_files() {
+    let scratch = Scratch::new("");
+    redis_archive(scratch.path());
+    let made = scratch.run(&["new", "--image", "redis.tar", "-o", "app.toml", "--force"]);
+    assert_eq!(made.status, 0, "{}", made.err);
+    let learn = |more: &[&str], folder: &str| {
+        let command = [&["fit", "app.toml", "--learn"], more].concat();
+        let server = Server::command(&scratch, &command, 6379, "Ready to accept connections");
+        assert_eq!(redis_cli(server.port, &["config", "get", "dir"]), format!("dir\n{folder}"));
+        assert_eq!(redis_cli(server.port, &["set", "from", "a container"]), "OK");
+        let (status, said) = server.end();
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    let config = || fs::read_to_string(scratch.path().join("app.toml")).unwrap();
+    let image = |text: &str| {
+        let config = Config::parse("app.toml", text).unwrap();
+        let source = config.image().unwrap();
+        (source.files.clone(), source.folders.clone())
+    };
+    assert!(config().contains("\"/etc/passwd\","), "{}", config());
+    let said = learn(&[], "/data");
+    // It opens its configuration, writes in its folder, and never asks who it is.
+    assert_eq!(
+        image(&config()),
+        (vec!["/usr/local/etc/redis.conf".into()], vec!["/data".into()]),
+        "{said}{}",
+        config()
+    );
+    assert!(said.contains("no longer packed, since it was not used: /etc/passwd  "), "{said}");
+    // What a later run uses is packed besides.
+    let said = learn(&["--", "/usr/local/etc/redis.conf", "--dir", "/usr/share"], "/usr/share");
+    let (files, folders) = image(&config());
+    assert_eq!(files, ["/usr/local/etc/redis.conf"]);
+    assert_eq!(folders, ["/data", "/usr/share"], "{said}");
+    let server = Server::start(&scratch, 6379, "Ready to accept connections", &[]);
+    serves(&server);
+    let refused = scratch.run(&["fit", "app.toml", "--trace"]);
+    assert!(refused.status == 1 && refused.err.contains("lies in a container image"), "{}", refused.err);
+}
+
+#[test]
+fn a_container_of_nginx_becomes_a_machine_that_serves() {
+    let nginx = container::nginx();
+    let scratch = Scratch::new("");
+    nginx.write(scratch.path(), false);
+    let said = nginx.new_config(&scratch, &[]);
+    assert!(said.contains("-p 80:80"), "{said}");
+    nginx.check(&scratch);
+    let size = |scratch: &Scratch| -> u64 {
+        let sizes: Value = serde_json::from_str(&scratch.run(&["size", "app.toml", "--json"]).out).unwrap();
+        sizes["image_bytes"].as_u64().unwrap()
+    };
+    let before = size(&scratch);
+    let said = nginx.learn(&scratch);
+    let config = fs::read_to_string(scratch.path().join("app.toml")).unwrap();
+    for file in
+        ["/etc/nginx/nginx.conf", "/etc/nginx/sites-enabled/default", "/var/www/html/index.nginx-debian.html"]
+    {
+        assert!(config.contains(&format!("\"{file}\"")), "{file}: {said}{config}");
+    }
+    assert!(!config.contains("fastcgi.conf"), "{config}");
+    assert!(size(&scratch) < before, "{} of {before} bytes", size(&scratch));
+    let server = Server::start(&scratch, 80, "", &["-m", "128M"]);
+    assert!(nginx.answers(server.port), "{}", server.said());
+    assert!(clients::curl_text(&server, &[":/"]).contains("Welcome to nginx!"));
+    assert_eq!(clients::curl_text(&server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), "404");
 }
 
 #[test]

@@ -1,186 +1,153 @@
 //! Fitting: what the scan finds is held against what programs do, here and in the guest, and fitted images do the work.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use bespoke_tests::{Scratch, Server, program, workspace};
+use bespoke_tests::fitting::{
+    Subject, Work, calls, cpython, http_server, json_in, lua, may_watch, memcached, needs, nginx, os_bytes,
+    programs, redis, servers, shell, web_servers,
+};
+use bespoke_tests::workloads::answers;
+use bespoke_tests::{Scratch, Server, free_port, program, workspace};
 use serde_json::Value;
+use std::time::Duration;
 
-/// A program with something for it to do, the same here and in the guest.
-struct Work {
-    program: PathBuf,
-    args: Vec<String>,
-    out: String,
-    status: i32,
-}
+const EVERYTHING: &str = "schema = 1\nextends = \"preset:everything\"\n";
 
-const SQL: &str = "create table t (id integer primary key, v text); insert into t (v) values ('a'), ('b'); select count(*) from t;";
-const LUA: &str = "local f = assert(io.open('/tmp/bespoke-fit', 'w')) f:write('x') f:close() \
-                   print(#io.open('/tmp/bespoke-fit'):read('a'), 6 * 7) os.remove('/tmp/bespoke-fit') os.exit(4)";
-
-/// A program with arguments, and what comes of it here.
-fn work(program: impl AsRef<Path>, args: &[&str]) -> Work {
-    let program = program.as_ref().to_owned();
-    let here = Command::new(&program).args(args).env_clear().output();
-    let here = here.unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", program.display()));
-    let out = String::from_utf8(here.stdout).expect("UTF-8");
-    let status = here.status.code().expect("no signal");
-    Work { program, args: args.iter().map(|arg| (*arg).to_owned()).collect(), out, status }
-}
-
-fn lua() -> Work {
-    work("/usr/bin/lua5.4", &["-e", LUA])
-}
-
-fn works() -> Vec<Work> {
-    vec![
-        work(program("hello.c", "musl"), &[]),
-        work(program("hello.c", "glibc"), &[]),
-        work(program("hello.c", "glibc-pie"), &[]),
-        work(program("hello.go", "go"), &[]),
-        lua(),
-        work("/usr/bin/sqlite3", &["-batch", "-init", "/dev/null", ":memory:", SQL]),
-        work("/bin/busybox", &["sh", "-c", "x=$((6 * 7)); echo $x; test -d /tmp && exit 5"]),
-    ]
-}
-
-/// A folder with a config that `bespoke new` wrote.
-fn new(program: &Path) -> Scratch {
-    let scratch = Scratch::new("");
-    let run = scratch.run(&["new", &program.display().to_string(), "-o", "app.toml", "--force"]);
-    assert_eq!(run.status, 0, "{}: {}", program.display(), run.err);
-    scratch
-}
-
-impl Work {
-    fn name(&self) -> String {
-        self.program.display().to_string()
-    }
-
-    fn config(&self) -> Scratch {
-        new(&self.program)
-    }
-
-    fn args(&self) -> Vec<&str> {
-        self.args.iter().map(String::as_str).collect()
-    }
-
-    #[track_caller]
-    fn check(&self, scratch: &Scratch) {
-        let run = scratch.boot(&self.args());
-        // Which calls of the scheduler a threaded program makes hangs on how its threads meet; that it goes on without one is named on the
-        // console, and is no word of its own.
-        let own = |line: &&str| !(line.starts_with("bespoke: system call ") && line.contains(": sched."));
-        let out: String = run.out.split_inclusive('\n').filter(own).collect();
-        assert_eq!(
-            (run.status, out.as_str()),
-            (self.status, self.out.as_str()),
-            "{}: {}",
-            self.name(),
-            run.err
-        );
-    }
-}
-
-fn json(scratch: &Scratch, args: &[&str]) -> Value {
-    let run = scratch.run(args);
-    serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{args:?}: {error}: {}{}", run.out, run.err))
-}
-
-fn os_bytes(scratch: &Scratch, config: &str) -> u64 {
-    json(scratch, &["size", config, "--json"])["os_bytes"].as_u64().expect("a size")
-}
-
-/// The calls in the evidence of a folder's config: those seen, and those found.
-fn calls(fitted: &Value) -> (Vec<String>, Vec<String>) {
-    let needs = fitted["needs"].as_object().expect("needs");
-    let with = |key: &str| {
-        let some = needs
-            .iter()
-            .filter(|(need, witness)| need.starts_with("call:") && witness[key].as_u64() > Some(0));
-        some.map(|(need, _)| need["call:".len()..].to_owned()).collect()
-    };
-    (with("seen"), with("found"))
+fn config(scratch: &Scratch) -> String {
+    fs::read_to_string(scratch.path().join("app.toml")).expect("the config")
 }
 
 /// What a scan proposes is enough for every program to do its work.
 #[test]
 fn what_is_found_is_enough() {
-    for work in works() {
-        work.check(&work.config());
+    for subject in programs() {
+        subject.check(&subject.new_config());
+    }
+}
+
+/// And for every server to answer its clients.
+#[test]
+fn what_is_found_is_enough_for_servers() {
+    for subject in servers().into_iter().chain(web_servers()) {
+        subject.check(&subject.new_config());
     }
 }
 
 /// Nothing that a program does on the host was missed by the scan. Where tests may not trace there is nothing to hold it against.
+fn nothing_is_missed(subject: &Subject) {
+    let (scratch, name) = (subject.new_config(), subject.name());
+    let Some(fitted) = subject.trace(&scratch) else { return };
+    if let Work::Ends(_, _, status) = &subject.work {
+        assert_eq!(fitted["status"].as_i64(), Some(i64::from(*status)), "{name}");
+        subject.check(&scratch);
+    }
+    let (seen, found) = calls(&fitted["needs"]);
+    let missed: Vec<&String> = seen.iter().filter(|call| !found.contains(call)).collect();
+    assert!(seen.len() >= 5 && missed.is_empty(), "{name}: missed {missed:?} of {seen:?}");
+}
+
 #[test]
 fn the_scan_misses_nothing_that_a_trace_sees() {
-    for work in works() {
-        let scratch = work.config();
-        let name = work.name();
-        let mut args = vec!["fit", "app.toml", "--json", "--trace", "--", &name];
-        args.extend(work.args());
-        let run = scratch.run(&args);
-        if run.err.contains("cannot be watched") {
-            eprintln!("not traced: {}", run.err);
-            return;
-        }
-        // The program's own output stands before the answer.
-        let answer = run.out.find("\n{\n").map_or(run.out.as_str(), |at| &run.out[at + 1..]);
-        let fitted: Value = serde_json::from_str(answer)
-            .unwrap_or_else(|error| panic!("{name}: {error}: {}{}", run.out, run.err));
-        assert_eq!(fitted["status"].as_i64(), Some(i64::from(work.status)), "{name}");
-        let (seen, found) = calls(&fitted);
-        let missed: Vec<&String> = seen.iter().filter(|call| !found.contains(call)).collect();
-        assert!(seen.len() >= 5 && missed.is_empty(), "{name}: missed {missed:?} of {seen:?}");
-        work.check(&scratch);
+    for subject in programs() {
+        nothing_is_missed(&subject);
     }
 }
 
-/// What a program uses in the guest is enough as well, and is much less; without any of it the work fails.
+#[test]
+fn the_scan_misses_nothing_that_a_trace_sees_of_servers() {
+    for subject in [redis(), memcached(), http_server()] {
+        nothing_is_missed(&subject);
+    }
+}
+
+/// What a program uses in the guest is enough as well, and is much less.
+fn enough_and_little(subject: &Subject) {
+    let scratch = subject.new_config();
+    let said = subject.learn(&scratch);
+    if let Work::Ends(..) = subject.work {
+        assert!(said.contains("\nproven: booted with these parts alone"), "{}: {said}", subject.name());
+    }
+    subject.check(&scratch);
+    let (seen, found) = calls(&needs(&scratch));
+    let missed: Vec<&String> = seen.iter().filter(|call| !found.contains(call)).collect();
+    assert!(missed.is_empty(), "{}: missed {missed:?} of {seen:?}", subject.name());
+    fs::write(scratch.path().join("all.toml"), EVERYTHING).expect("writable");
+    let (fitted, all) = (os_bytes(&scratch, "app.toml"), os_bytes(&scratch, "all.toml"));
+    assert!(fitted * 2 < all, "{}: {fitted} of {all} bytes", subject.name());
+}
+
 #[test]
 fn what_is_learnt_is_enough_and_little() {
-    for work in works() {
-        let scratch = work.config();
-        let mut args = vec!["fit", "app.toml", "--learn", "--"];
-        args.extend(work.args());
-        let run = scratch.run(&args);
-        assert!(
-            run.status == 0 && run.out.contains("\nproven: booted with these parts alone"),
-            "{}: {}{}",
-            work.name(),
-            run.out,
-            run.err
-        );
-        work.check(&scratch);
-        std::fs::write(scratch.path().join("all.toml"), "schema = 1\nextends = \"preset:everything\"\n")
-            .expect("writable");
-        let (fitted, all) = (os_bytes(&scratch, "app.toml"), os_bytes(&scratch, "all.toml"));
-        assert!(fitted * 2 < all, "{}: {fitted} of {all} bytes", work.name());
+    for subject in programs() {
+        enough_and_little(&subject);
     }
 }
 
-/// Each part that a program was seen to need is missed when it is off.
 #[test]
-fn a_seen_part_is_missed() {
-    let lua = lua();
-    let scratch = lua.config();
-    let mut args = vec!["fit", "app.toml", "--learn", "--json", "--"];
-    args.extend(lua.args());
-    let run = scratch.run(&args);
-    let config = std::fs::read_to_string(scratch.path().join("app.toml")).expect("the config");
-    assert!(config.contains("# seen: "), "{config}{}", run.err);
-    for part in ["abi.read", "abi.stat", "abi.modify", "memory.mmap", "memory.protect", "abi.tls"] {
-        assert!(config.contains(&format!("\"{part}\" = true")), "{part} was seen: {config}");
-        let off = scratch.run(&["set", "app.toml", &format!("{part}=off")]);
-        assert_eq!(off.status, 0, "{part}: {}", off.err);
-        let run = scratch.boot(&lua.args());
-        assert!((run.status, &run.out) != (lua.status, &lua.out), "it does without {part}");
-        let back = scratch.run(&["set", "app.toml", &format!("{part}=auto")]);
-        assert_eq!(back.status, 0, "{part}: {}", back.err);
+fn what_is_learnt_of_servers_is_enough_and_little() {
+    for subject in [redis(), nginx(), memcached()] {
+        enough_and_little(&subject);
     }
-    lua.check(&scratch);
+}
+
+/// Each part that a program was seen to need is missed when it is off, in the way that the evidence says.
+fn every_seen_part_is_missed(subject: &Subject) {
+    let Work::Ends(args, out, status) = &subject.work else { panic!("it ends") };
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let scratch = subject.new_config();
+    let learnt = scratch.run(&[&["fit", "app.toml", "--learn", "--json", "--"][..], &args].concat());
+    let learnt = json_in(&learnt.out);
+    // That something can be answered without a call is no need: without it there is the call.
+    let seen = |part: &&Value| part["seen"] == true && part["decision"] == true && part["id"] != "abi.vdso";
+    let parts: Vec<&Value> = learnt["parts"].as_array().expect("parts").iter().filter(seen).collect();
+    assert!(parts.len() >= 5, "{}: {parts:?}", subject.name());
+    let mut tried = 0;
+    for part in parts {
+        let id = part["id"].as_str().expect("an id");
+        // What others that were seen require cannot go alone.
+        if scratch.run(&["set", "app.toml", &format!("{id}=off")]).status != 0 {
+            continue;
+        }
+        tried += 1;
+        let run = scratch.boot(&args);
+        let fails = (run.status, &run.out) != (*status, out);
+        if !fails {
+            // It goes on without: then what it asks of the part fails, as a run that is watched can tell.
+            fs::remove_file(scratch.path().join("app.evidence.toml")).expect("evidence");
+            let again = scratch.run(&[&["fit", "app.toml", "--learn", "--json", "--"][..], &args].concat());
+            let again = json_in(&again.out);
+            let needs = part["needs"].as_array().expect("needs").iter().filter_map(Value::as_str);
+            let count = |all: &Value, need: &str, what: &str| all["needs"][need][what].as_u64().unwrap_or(0);
+            let worse = |need: &str| {
+                let (seen, failed) = (count(&again, need, "seen"), count(&again, need, "failed"));
+                count(&learnt, need, "seen") > 0
+                    && (seen == 0
+                        || failed * count(&learnt, need, "seen") > count(&learnt, need, "failed") * seen)
+            };
+            let needs: Vec<&str> = needs.collect();
+            assert!(
+                needs.iter().any(|need| worse(need)),
+                "{}: {id} is not missed: {needs:?} {again}",
+                subject.name()
+            );
+        }
+        assert_eq!(scratch.run(&["set", "app.toml", &format!("{id}=auto")]).status, 0, "{id}");
+    }
+    assert!(tried >= 5, "{}: {tried} parts could be turned off", subject.name());
+    subject.check(&scratch);
+}
+
+#[test]
+fn a_seen_part_is_missed_by_lua() {
+    every_seen_part_is_missed(&lua());
+}
+
+#[test]
+fn a_seen_part_is_missed_by_busybox() {
+    every_seen_part_is_missed(&shell());
 }
 
 /// A server is learnt while its clients use it, and serves them then.
@@ -193,16 +160,163 @@ fn a_server_is_learnt_with_its_clients() {
         let _ = stream.read_to_string(&mut answer);
         answer
     };
-    let scratch = new(&program("web.go", "go"));
+    let scratch = Scratch::new("");
+    let web = program("web.go", "go").display().to_string();
+    assert_eq!(scratch.run(&["new", &web, "-o", "app.toml", "--force"]).status, 0);
     let server = Server::command(&scratch, &["fit", "app.toml", "--learn", "-m", "128M"], 80, "ready");
     assert!(ask(&mut server.connect(), "/x").ends_with("hello /x\n"));
     ask(&mut server.connect(), "/quit");
     assert_eq!(server.status(), Some(0));
-    let config = std::fs::read_to_string(scratch.path().join("app.toml")).expect("the config");
+    let config = config(&scratch);
     assert!(config.contains("\"net.tcp\" = true") && config.contains("accept4 "), "{config}");
     assert!(!config.contains("\"net.unix\" = true"), "{config}");
     let server = Server::start(&scratch, 80, "ready", &["-m", "128M"]);
     assert!(ask(&mut server.connect(), "/again").ends_with("hello /again\n"));
+}
+
+/// Runs add up: what either of two uses is there for both.
+#[test]
+fn runs_add_up() {
+    let scratch = lua().new_config();
+    let scripts = [
+        (
+            "local f = io.open('/tmp/x', 'w') f:write('one') f:close() print(io.open('/tmp/x'):read('a'))",
+            "one\n",
+        ),
+        ("print(io.open('/dev/null'):read('a') .. 'two')", "two\n"),
+    ];
+    let on = |id: &str| config(&scratch).contains(&format!("\"{id}\" = true"));
+    for (script, _) in scripts {
+        assert!(!on("fs.dev.null") || config(&scratch).contains("as far as its code tells"));
+        let run = scratch.run(&["fit", "app.toml", "--learn", "--", "-e", script]);
+        assert_eq!(run.status, 0, "{}{}", run.out, run.err);
+    }
+    assert!(on("fs.dev.null") && on("fs.tmpfs"), "{}", config(&scratch));
+    assert!(config(&scratch).contains("by its code and 2 runs that were watched"), "{}", config(&scratch));
+    for (script, out) in scripts {
+        let run = scratch.boot(&["-e", script]);
+        assert_eq!((run.status, run.out.as_str()), (0, out), "{script}: {}", run.err);
+    }
+}
+
+/// What runs on is ended by a time, or by a signal, and what was seen until then counts.
+#[test]
+fn what_runs_on_is_ended() {
+    let (shell, lua) = (shell(), lua());
+    if may_watch() {
+        let scratch = shell.new_config();
+        let name = shell.name();
+        let watch = ["fit", "app.toml", "--json", "--for", "3s", "--trace", "--", &name, "sleep", "1000"];
+        let fitted = json_in(&scratch.run(&watch).out);
+        assert_eq!(fitted["status"].as_i64(), Some(128 + 15));
+        // The call that it is in.
+        let seen = calls(&fitted["needs"]).0;
+        assert!(seen.iter().any(|call| call.ends_with("nanosleep")), "{seen:?}");
+        let refused = scratch.run(&["fit", "app.toml", "--for", "3s"]);
+        assert!(
+            refused.status == 2 && refused.err.contains("--for is for a program that is watched"),
+            "{}",
+            refused.err
+        );
+    }
+    let scratch = lua.new_config();
+    let forever = "print('up') io.stdout:flush() while true do end";
+    let server = Server::spawn(&scratch, "up", &["fit", "app.toml", "--learn", "--", "-e", forever]);
+    let (status, said) = server.end();
+    assert!(status == Some(0) && said.contains("it ends only when somebody ends it"), "{said}");
+    assert!(config(&scratch).contains("\"abi.write\" = true "), "{}", config(&scratch));
+}
+
+/// What a server opens is packed, and that is enough for it.
+#[test]
+fn what_is_opened_is_packed_and_no_more() {
+    if !may_watch() {
+        eprintln!("not traced: nobody may watch programs here");
+        return;
+    }
+    // Not in /tmp: what lies there is nothing that an image needs.
+    let folder = tempfile::tempdir_in(workspace().join("target")).expect("a folder");
+    for mut subject in [nginx(), http_server()] {
+        // What a trace does not find is not there.
+        subject.config.clear();
+        let Work::Serves(service) = &subject.work else { panic!("it serves") };
+        fs::write(folder.path().join("unused"), "x").expect("a file");
+        let port = free_port();
+        let args = (service.args)(port, folder.path());
+        let scratch = Scratch::new("");
+        let name = subject.name();
+        let mut command = vec!["new", &name, "-o", "app.toml", "--force", "--"];
+        command.extend(args.iter().map(String::as_str));
+        assert_eq!(scratch.run(&command).status, 0);
+        let server = Server::spawn(&scratch, "", &["fit", "app.toml", "--trace"]);
+        assert!(answers(port, b"PING\r\n\r\n", "", Duration::from_secs(240)), "it does not listen");
+        (service.client)(port);
+        let (status, said) = server.end();
+        assert_eq!(status, Some(0), "{said}");
+        let page = folder.path().join("index.html").display().to_string();
+        assert!(said.contains(&format!("packed: {page}  16 B\n")), "{said}");
+        let config = config(&scratch);
+        assert!(config.contains(&format!("{page:?} = {page:?}")) && !config.contains("unused"), "{config}");
+        let server = Server::start(&scratch, port, service.ready, &["-m", service.memory]);
+        (service.client)(server.port);
+    }
+}
+
+/// The program and libraries of another system, in a folder whose links are its own.
+#[test]
+fn a_program_of_another_root_brings_its_own_libraries() {
+    let scratch = Scratch::new("");
+    let lua = lua();
+    let Work::Ends(args, ..) = &lua.work else { panic!("it ends") };
+    // This machine's Lua and its libraries, laid out as distributions do.
+    let here = lua.new_config();
+    let libraries: Vec<String> = config(&here)
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   /").map(|path| format!("/{path}")))
+        .collect();
+    assert!(libraries.len() >= 3, "{libraries:?}");
+    let root = scratch.path().join("root");
+    for library in &libraries {
+        let to = root.join(format!("usr{library}").replace("usr/usr", "usr"));
+        fs::create_dir_all(to.parent().expect("a folder")).expect("writable");
+        // Behind an absolute link, as alternatives are.
+        let store = root.join("opt/store");
+        fs::create_dir_all(&store).expect("writable");
+        let name = Path::new(library).file_name().expect("a name");
+        fs::copy(library, store.join(name)).expect("a copy");
+        std::os::unix::fs::symlink(Path::new("/opt/store").join(name), &to).expect("a link");
+    }
+    for (link, to) in [("lib", "usr/lib"), ("lib64", "usr/lib64"), ("bin", "usr/bin")] {
+        std::os::unix::fs::symlink(to, root.join(link)).expect("a link");
+    }
+    fs::create_dir_all(root.join("usr/bin")).expect("writable");
+    fs::copy("/usr/bin/lua5.4", root.join("usr/bin/lua5.4")).expect("a copy");
+    let new = |program: &str| scratch.run(&["new", "--root", "root", program, "-o", "app.toml", "--force"]);
+    for name in ["lua5.4", "/usr/bin/lua5.4", "root/usr/bin/lua5.4"] {
+        let run = new(name);
+        assert_eq!(run.status, 0, "{name}: {}", run.err);
+        let text = config(&scratch);
+        assert!(text.contains("path = \"/usr/bin/lua5.4\"\nroot = \"root\""), "{name}: {text}");
+        assert!(libraries.iter().all(|library| text.contains(&format!("#   {library}\n"))), "{text}");
+    }
+    lua.check(&scratch);
+    let learn = scratch.run(
+        &[&["fit", "app.toml", "--learn", "--"], &args.iter().map(String::as_str).collect::<Vec<_>>()[..]]
+            .concat(),
+    );
+    assert!(learn.status == 0 && learn.out.contains("\nproven: "), "{}{}", learn.out, learn.err);
+    assert_eq!(scratch.run(&["check", "app.toml"]).status, 0);
+
+    // What only this machine has does not stand in for what is missing there.
+    let gone = libraries.iter().find(|library| !library.contains("ld-")).expect("a library");
+    let name = Path::new(gone).file_name().expect("a name");
+    fs::remove_file(root.join("opt/store").join(name)).expect("it was there");
+    let run = scratch.run(&["build", "app.toml"]);
+    assert!(run.status == 1 && run.err.contains("which is nowhere"), "{gone}: {}", run.err);
+    let outside = new("/bin/no-such-program");
+    assert!(outside.status == 1 && outside.err.contains("there is no program"), "{}", outside.err);
+    let trace = scratch.run(&["fit", "app.toml", "--trace"]);
+    assert!(trace.status == 1 && trace.err.contains("cannot be run here"), "{}", trace.err);
 }
 
 /// A program that changes is held against what is known of it.
@@ -222,34 +336,8 @@ fn a_changed_program_is_told() {
     assert!(!scratch.run(&["check", "app.toml"]).out.contains("changed"));
 }
 
-/// README's table: `cargo test --release -p bespoke-tests --test fit -- --ignored --nocapture table`.
+/// A script in CPython is proposed all that it takes: in its code, and in the libraries that it loads as it runs.
 #[test]
-#[ignore = "prints a table"]
-fn table() {
-    println!(
-        "| program | calls: found, seen here | precision | OS with what is found | with what was used | everything | factor |\n|---|---|---|---|---|---|---|"
-    );
-    for work in works() {
-        let scratch = work.config();
-        std::fs::write(scratch.path().join("all.toml"), "schema = 1\nextends = \"preset:everything\"\n")
-            .expect("writable");
-        let (found_bytes, all) = (os_bytes(&scratch, "app.toml"), os_bytes(&scratch, "all.toml"));
-        let mut args = vec!["fit", "app.toml", "--learn", "--"];
-        args.extend(work.args());
-        let run = scratch.run(&args);
-        assert_eq!(run.status, 0, "{}: {}{}", work.name(), run.out, run.err);
-        let used_bytes = os_bytes(&scratch, "app.toml");
-        let text = std::fs::read_to_string(scratch.path().join("app.evidence.toml")).expect("evidence");
-        let calls: Vec<&str> = text.lines().filter(|line| line.starts_with("\"call:")).collect();
-        let found = calls.iter().filter(|line| line.contains("found = ")).count();
-        let seen = calls.iter().filter(|line| line.contains("seen = ")).count();
-        let name =
-            work.program.strip_prefix(workspace().join("target/test-programs")).unwrap_or(&work.program);
-        println!(
-            "| {} | {found}, {seen} | {:.2} | {found_bytes} | {used_bytes} | {all} | {:.1} |",
-            name.display(),
-            seen as f64 / found as f64,
-            all as f64 / used_bytes as f64
-        );
-    }
+fn cpython_does_its_work_with_what_is_learnt() {
+    enough_and_little(&cpython());
 }

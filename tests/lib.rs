@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the real `bespoke` binary, the programs they boot, and scratch folders.
 
 pub mod clients;
+pub mod container;
+pub mod fitting;
 pub mod segments;
 pub mod wire;
 pub mod workloads;
@@ -221,6 +223,7 @@ pub struct Server {
     /// The host's end of the guest's port.
     pub port: u16,
     said: Arc<Mutex<Vec<u8>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -242,14 +245,17 @@ impl Server {
     pub fn command(scratch: &Scratch, command: &[&str], port: u16, ready: &str) -> Self {
         let host = free_port();
         let publish = format!("{host}:{port}");
-        let mut server = Self::spawn(scratch, ready, &[command, &["-p", &publish]].concat());
+        let mut server =
+            Self::spawn(scratch, ready, &[&command[..1], &["-p", &publish], &command[1..]].concat());
         server.port = host;
         server
     }
 
-    fn spawn(scratch: &Scratch, ready: &str, command: &[&str]) -> Self {
+    /// Runs a command in a folder until it has printed `ready`.
+    pub fn spawn(scratch: &Scratch, ready: &str, command: &[&str]) -> Self {
         let mut child = Command::new("timeout")
-            .args(["--kill-after=5", "600"])
+            // A signal that it passes on begins the time after which it kills: what fits a program has to write its config yet.
+            .args(["--kill-after=200", "600"])
             .arg(bespoke())
             .args(command)
             // QEMU itself lets one connection wait for its attention, and makes a crowd wait for seconds.
@@ -261,7 +267,7 @@ impl Server {
             .expect("timeout(1) runs");
         let mut output = child.stdout.take().expect("a pipe");
         let said = Arc::new(Mutex::new(Vec::new()));
-        let server = Self { child, port: 0, said: said.clone() };
+        let mut server = Self { child, port: 0, said: said.clone(), reader: None };
         let mut chunk = [0; 4096];
         while !server.said().contains(ready) {
             match output.read(&mut chunk) {
@@ -269,11 +275,11 @@ impl Server {
                 Ok(count) => keep(&said, &chunk[..count]),
             }
         }
-        std::thread::spawn(move || {
+        server.reader = Some(std::thread::spawn(move || {
             while let Ok(count @ 1..) = output.read(&mut chunk) {
                 keep(&said, &chunk[..count]);
             }
-        });
+        }));
         server
     }
 
@@ -292,6 +298,20 @@ impl Server {
             .and_then(|()| stream.set_write_timeout(limit))
             .expect("a limit can be set");
         stream
+    }
+
+    /// Asks the program to end; the status that comes of it within some minutes, and all that was said.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let reader = self.reader.take();
+        let said = self.said.clone();
+        let status = self.status();
+        // Only when the other end is closed is everything there.
+        if let (Some(_), Some(reader)) = (status, reader) {
+            let _ = reader.join();
+        }
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        (status, String::from_utf8_lossy(&said).replace('\r', ""))
     }
 
     /// The status that the program ends with, within some minutes.

@@ -16,6 +16,10 @@ pub struct Learnt {
     pub evidence: Evidence,
     /// Calls that were answered with ENOSYS, by name.
     pub refused: BTreeSet<String>,
+    /// Files that it opened for reading, by the names that it used.
+    pub files: BTreeSet<String>,
+    /// What else has to be there: paths that it looked at and that were there, and folders in which it made something.
+    pub looked: BTreeSet<String>,
     /// Absolute paths that it looked for and that were not there.
     pub missing: BTreeSet<String>,
     /// Whether the guest told everything before it ended, rather than being stopped.
@@ -135,6 +139,12 @@ pub fn read(report: &str) -> Learnt {
         for word in need::flavours(name, told).iter().filter_map(|word| need::general(word)) {
             learnt.evidence.add_seen(&word, count.0, count.1, count.error().as_deref());
         }
+        if let (Some(path), true) = (&told.path, count.1 < count.0) {
+            match need::touched(name, told, path) {
+                need::Touched::Opened => drop(learnt.files.insert(path.clone())),
+                need::Touched::Looked(at) => drop(learnt.looked.insert(at.to_owned())),
+            }
+        }
         if let (Some(path), true) = (&told.path, count.1 == count.0 && count.2 == Errno::ENOENT as i32) {
             learnt.missing.extend(path.starts_with('/').then(|| path.clone()));
         }
@@ -150,7 +160,8 @@ mod tests {
     fn a_report_is_read() {
         let report = "c 257 1 0 0\na 0 257 0 0 577 0 0 0 2f746d702f78\nn 0 1 0 0\nc 257 2 1 2\nn 0 2 0 0\n\
                       a 1 41 2 1 0 0 0 0 -\nn 1 1 1 97\nc 41 1 1 97\nc 300 1 1 38\n\
-                      a 2 257 0 0 0 0 0 0 2f6e6f6e65\nn 2 1 1 2\nnonsense\nlost 3\nend\nc 999";
+                      a 2 257 0 0 0 0 0 0 2f6e6f6e65\nn 2 1 1 2\n\
+                      a 3 257 0 0 524288 0 0 0 2f6574632f78\nn 3 2 0 0\na 4 4 0 0 0 0 0 0 646174612f79\nn 4 3 1 2\nnonsense\nlost 3\nend\nc 999";
         let learnt = read(report);
         let needs = &learnt.evidence.needs;
         assert_eq!((needs["call:openat"].seen, needs["call:openat"].error.as_deref()), (2, Some("ENOENT")));
@@ -159,6 +170,8 @@ mod tests {
         assert!(learnt.complete && learnt.lost == 3);
         assert_eq!(learnt.refused.iter().collect::<Vec<_>>(), ["fanotify_init"]);
         assert_eq!(learnt.missing.iter().collect::<Vec<_>>(), ["/none"]);
+        assert_eq!(learnt.files.iter().collect::<Vec<_>>(), ["/etc/x"]);
+        assert_eq!(learnt.looked.iter().collect::<Vec<_>>(), ["/tmp", "data/y"]);
         assert!(!read("c 1 2").evidence.needs.contains_key("call:write"), "a line without its end is cut");
     }
 }

@@ -51,7 +51,7 @@ mod write;
 pub use embedded::{declarations, object_bytes};
 pub use layout::{PAGE, PHYSICAL_BASE, Region, VIRTUAL_OFFSET};
 pub use os::{LoadError, Os};
-pub use payload::{Payload, PayloadError};
+pub use payload::{Payload, PayloadError, Sysroot};
 pub use plan::{ComposeError, Placement, Plan, RegionInfo};
 pub use sizer::Sizer;
 pub use write::Written;

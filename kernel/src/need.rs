@@ -15,6 +15,7 @@
 //! | `path:/…` | a path is looked at |
 //! | `write:/…` | a file is made, changed or removed there |
 //! | `vdso:CALL` | the call can be answered without one |
+//! | `file:/…` | what an image needs to have at that path; no part serves it |
 //!
 //! Parts of the words are separated by `/`; `*` stands for what is not known.
 
@@ -102,7 +103,7 @@ pub trait Made {
 }
 
 const O_ACCMODE: u64 = 3;
-pub(crate) const O_CREAT: u64 = 0o100;
+const O_CREAT: u64 = 0o100;
 const O_TRUNC: u64 = 0o1000;
 const O_TMPFILE: u64 = 0o20_000_000;
 const CLONE_VM: u64 = 0x100;
@@ -206,12 +207,38 @@ pub fn general(word: &str) -> Option<String> {
     }
 }
 
-/// Which argument of a call is a path, and which one the flags with which it is opened.
-pub(crate) fn path_argument(call: &str) -> Option<(usize, Option<usize>)> {
-    opens(call).map(|(path, flags)| match flags {
-        Flags::Argument(flags) => (path, Some(flags)),
-        Flags::Changes | Flags::Looks => (path, None),
-    })
+/// Which argument of a call is a path.
+pub(crate) fn path_argument(call: &str) -> Option<usize> {
+    opens(call).map(|(path, _)| path)
+}
+
+/// What a call that went well had to find.
+pub(crate) enum Touched<'p> {
+    /// The file that it opened.
+    Opened,
+    /// Something at this path: what it looked at, or the folder in which it made or changed something.
+    Looked(&'p str),
+}
+
+/// What a call on a path had to find there.
+pub(crate) fn touched<'p>(call: &str, made: &dyn Made, path: &'p str) -> Touched<'p> {
+    let above = || match path.trim_end_matches('/').rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((above, _)) => above,
+        None => ".",
+    };
+    match opens(call) {
+        Some((_, Flags::Argument(at))) => {
+            let creates = made
+                .values(at)
+                .iter()
+                .any(|flags| flags.is_none_or(|flags| flags & (O_CREAT | O_TMPFILE) != 0));
+            if creates { Touched::Looked(above()) } else { Touched::Opened }
+        }
+        Some((_, Flags::Changes)) => Touched::Looked(above()),
+        _ if call == "openat2" => Touched::Opened,
+        _ => Touched::Looked(path),
+    }
 }
 
 /// Which argument of a call is the directory that its path starts from.

@@ -36,7 +36,7 @@ pub use documents::Start;
 pub use error::ImageError;
 pub use layer::Skipped;
 pub use limits::Limits;
-pub use wanted::{Wanted, wanted};
+pub use wanted::{Wanted, folders, wanted};
 pub use write::{KERNEL, Unikernel, is_reference, reference_for};
 
 use self::archive::Archive;
@@ -147,6 +147,11 @@ impl Image {
     /// The path without links in it.
     pub fn real_path(&self, path: &str) -> Option<String> {
         Some(self.tree.walk(path.as_bytes(), true).ok()?.path)
+    }
+
+    /// What a path needs to lead where it leads: the links on its way, and what is at its end. None when it leads nowhere.
+    pub fn way(&self, path: &str) -> Vec<String> {
+        self.entries(path).map(|way| way.into_iter().map(|entry| entry.path).collect()).unwrap_or_default()
     }
 
     /// A file's contents.

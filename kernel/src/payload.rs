@@ -2,7 +2,10 @@
 
 mod container;
 mod libraries;
+mod sysroot;
 mod users;
+
+pub use sysroot::Sysroot;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -143,14 +146,24 @@ impl Payload {
     /// its file name, or where `[files]` puts that same file. A dynamic program brings its interpreter and the
     /// libraries that it asks for by name, as far as `[files]` does not have them; so do shared objects under `[files]`, which it may load.
     ///
+    /// A program with a `root` and its libraries are taken from that folder, and the program lies where it lies there: see [`Sysroot`].
+    ///
     /// With an `[image]` the program and its libraries are that container image's, and lie where they lie there, with
     /// the links that lead to them; what is under `[files]` goes before what the image has at the same place.
     ///
     /// # Errors
     /// When a file cannot be read, or the program cannot be started: see [`PayloadError`].
     pub fn load(config: &Config, base_dir: &Path) -> Result<Self, PayloadError> {
-        let image = config.image().map(|source| container::open(source, base_dir)).transpose()?;
+        let image = Self::open_image(config, base_dir)?;
         Self::load_from(config, base_dir, image.as_ref())
+    }
+
+    /// Opens a config's container image, when it has one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not to be trusted.
+    pub fn open_image(config: &Config, base_dir: &Path) -> Result<Option<Image>, PayloadError> {
+        config.image().map(|source| container::open(source, base_dir)).transpose()
     }
 
     /// Does the same with the config's container image, which was opened before.
@@ -162,7 +175,9 @@ impl Payload {
         let program = config.program().filter(|program| !program.path.is_empty());
         let demo = program.and_then(|program| program.path.strip_prefix("demo:"));
         let boxed = image.filter(|_| demo.is_none()).zip(program);
-        let host = program.filter(|_| demo.is_none() && image.is_none());
+        let rooted = program.filter(|_| demo.is_none() && image.is_none());
+        let rooted = rooted.and_then(|program| Some((program, base_dir.join(program.root.as_ref()?))));
+        let host = program.filter(|_| demo.is_none() && image.is_none() && rooted.is_none());
         let host = host.map(|program| base_dir.join(&program.path));
         let identity = host.as_deref().and_then(identity);
         if let (Some(host), Some(package)) = (&host, program.and_then(|program| program.package.as_ref()))
@@ -211,6 +226,18 @@ impl Payload {
                 Path::new(&real),
                 &real,
             )?;
+            inspected = Some(looked);
+            start = Start::of(program, path, &builder)?;
+        } else if let Some((program, folder)) = rooted {
+            let sysroot = Sysroot::open(&folder)?;
+            let path = guest_path(&format!("/{}", program.path.trim_start_matches('/')))?;
+            let (looked, bytes) = sysroot.inspect(Path::new(&path))?;
+            let real = sysroot.real_path(Path::new(&path)).map_err(read(&folder))?;
+            if !builder.contains(&path) {
+                let (attributes, _) = sysroot.file(&real).map_err(read(&folder))?;
+                add(&mut builder, &path, attributes, bytes)?;
+            }
+            libraries::add(&mut builder, libraries::Source::Sysroot(&sysroot), &looked.kind, &real, &path)?;
             inspected = Some(looked);
             start = Start::of(program, path, &builder)?;
         } else if let Some(program) = program {
@@ -287,7 +314,13 @@ impl Payload {
 
     /// Every executable and library in the image's root, with its contents: the program first, then by path.
     pub fn elf_files(&self) -> Vec<(&str, &[u8])> {
-        let mut files: Vec<(&str, &[u8])> = self.root.elf_files().collect();
+        // ET_EXEC and ET_DYN, for x86-64: there are object files in packages of languages.
+        let is_code = |data: &[u8]| {
+            data[4..].first() == Some(&2) && matches!(data.get(16..20), Some([2 | 3, 0, 62, 0]))
+        };
+        let own = self.program_path();
+        let files = self.root.elf_files().filter(|(path, data)| Some(*path) == own || is_code(data));
+        let mut files: Vec<(&str, &[u8])> = files.collect();
         files.sort_by_key(|(path, _)| Some(*path) != self.program_path());
         files
     }

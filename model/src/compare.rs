@@ -83,6 +83,7 @@ impl Config {
         put("", "extends", json!(self.extends()));
         if let Some(p) = self.program() {
             put("program", "path", json!(p.path));
+            put("program", "root", json!(p.root));
             put("program", "args", json!(p.args));
             put("program", "env", json!(p.env));
             put("program", "cwd", json!(p.cwd));
@@ -95,6 +96,7 @@ impl Config {
             put("image", "tag", json!(i.tag));
             put("image", "id", json!(i.id));
             put("image", "files", json!(i.files));
+            put("image", "folders", json!(i.folders));
             put("image", "without", json!(i.without));
             put("image", "max-size", json!(i.max_size));
             put("image", "max-files", json!(i.max_files));

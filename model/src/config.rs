@@ -24,6 +24,8 @@ pub const SCHEMA: i64 = 1;
 pub struct Program {
     /// The program's file, relative to the config, or `demo:NAME`.
     pub path: String,
+    /// A folder, relative to the config, with the root of the system that the program belongs to: `path` is a path in it, and so are its libraries.
+    pub root: Option<String>,
     /// Its arguments, without its own name.
     pub args: Vec<String>,
     /// Its environment, as `NAME=value`.
@@ -197,6 +199,7 @@ impl Config {
         let text = |t: &Option<String>| t.as_deref().map(toml_edit::Value::from);
         let wanted = [
             ("path", before.path != program.path, Some(program.path.as_str().into())),
+            ("root", before.root != program.root, text(&program.root)),
             ("args", before.args != program.args, list(&program.args)),
             ("env", before.env != program.env, list(&program.env)),
             ("cwd", before.cwd != program.cwd, text(&program.cwd)),
@@ -221,6 +224,7 @@ impl Config {
             ("tag", before.tag != image.tag, image.tag.as_deref().map(Into::into)),
             ("id", before.id != image.id, image.id.as_deref().map(Into::into)),
             ("files", before.files != image.files, list(&image.files)),
+            ("folders", before.folders != image.folders, list(&image.folders)),
             ("without", before.without != image.without, list(&image.without)),
             ("max-size", before.max_size != image.max_size, size(image.max_size)),
             ("max-files", before.max_files != image.max_files, size(image.max_files)),
@@ -366,9 +370,18 @@ fn assign(table: &mut dyn toml_edit::TableLike, key: &str, mut to: toml_edit::Va
     }
 }
 
-/// A list of texts; an empty one is left out.
+/// A list of texts, one a line when they are many paths; an empty one is left out.
 fn list(items: &[String]) -> Option<toml_edit::Value> {
-    (!items.is_empty()).then(|| items.iter().map(String::as_str).collect::<toml_edit::Array>().into())
+    const IN_A_LINE: usize = 3;
+    let mut array: toml_edit::Array = items.iter().map(String::as_str).collect();
+    if items.len() > IN_A_LINE && items.iter().all(|item| item.starts_with('/')) {
+        for item in array.iter_mut() {
+            item.decor_mut().set_prefix("\n    ");
+        }
+        array.set_trailing_comma(true);
+        array.set_trailing("\n");
+    }
+    (!items.is_empty()).then(|| array.into())
 }
 
 /// Changes an entry of a table, making the table when needed and removing it when the last entry goes.
@@ -427,7 +440,7 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
         other => other.map(|(t, _)| t.into_owned()),
     };
     if let Some(table) = r.table(&root, "program") {
-        r.only(table, &["path", "args", "env", "cwd", "user", "hostname", "package"], "[program]");
+        r.only(table, &["path", "root", "args", "env", "cwd", "user", "hostname", "package"], "[program]");
         for (key, span, item) in table.entries() {
             view.spans.insert(("program", key.to_string()), (span, item.span.clone()));
         }
@@ -446,6 +459,21 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
                 String::new()
             }
         };
+        let folder = r.string(table, "root");
+        if let Some((folder, span)) = &folder {
+            if folder.is_empty() || folder.contains('\0') {
+                r.error(span.clone(), "`root` names no folder").hint = Some(
+                    "write the folder with the root of the program's system, relative to this file".into(),
+                );
+            } else if let Some((_, span)) =
+                root.entries().find_map(|(key, span, _)| (key == "image").then_some((key, span)))
+            {
+                r.error(span, "[image] and the `root` of [program] are both there").hint =
+                    Some("the program lies in one of them: take the other one out".into());
+            } else if path.starts_with("demo:") {
+                r.error(span.clone(), "a demo has no `root`").hint = Some("take it out".into());
+            }
+        }
         let args = texts(&mut r, table, "args");
         let env = texts(&mut r, table, "env");
         let cwd = r.string(table, "cwd");
@@ -497,6 +525,7 @@ fn read(file: &str, text: &str) -> Result<View, Box<Diagnostics>> {
         }
         view.program = Some(Program {
             path,
+            root: folder.map(|(t, _)| t.into_owned()),
             args: args.into_iter().map(|(t, _)| t.into_owned()).collect(),
             env: env.into_iter().map(|(t, _)| t.into_owned()).collect(),
             cwd: cwd.map(|(t, _)| t.into_owned()),

@@ -59,6 +59,7 @@ impl Tree {
                     "required": ["path"],
                     "properties": {
                         "path": text("The program's file, relative to this one, or `demo:NAME`."),
+                        "root": text("A folder with the root of the program's system, relative to this file: `path` and its libraries are paths in it."),
                         "args": texts("Its arguments, without its own name."),
                         "env": { "type": "array", "items": { "type": "string", "pattern": "^[^=]+=" }, "description": "Its environment, as NAME=value." },
                         "cwd": { "type": "string", "pattern": "^/", "description": "Its working directory in the guest." },
@@ -77,6 +78,7 @@ impl Tree {
                         "tag": text("The image's name, when there are several."),
                         "id": { "type": "string", "pattern": "^sha(256|512):[0-9a-f]+$", "description": "The image's id; a build refuses any other." },
                         "files": { "type": "array", "items": { "type": "string", "pattern": "^/" }, "description": "What of the image is packed besides the program and its libraries." },
+                        "folders": { "type": "array", "items": { "type": "string", "pattern": "^/" }, "description": "Folders that are there without what is in them." },
                         "without": { "type": "array", "items": { "type": "string", "pattern": "^/" }, "description": "What of that is not." },
                         "max-size": { "type": ["string", "integer"], "description": "How many bytes it may unpack to." },
                         "max-files": { "type": "integer", "minimum": 1, "description": "How many files it may have." }

@@ -19,7 +19,9 @@ pub struct ImageSource {
     pub id: Option<String>,
     /// What of the image is packed besides the program and its libraries: paths in it, with all that is in them.
     pub files: Vec<String>,
-    /// What of that is not.
+    /// Folders that are there without what is in them.
+    pub folders: Vec<String>,
+    /// What of that is not packed.
     pub without: Vec<String>,
     /// How many bytes it may unpack to, instead of what is usual.
     pub max_size: Option<u64>,
@@ -27,7 +29,8 @@ pub struct ImageSource {
     pub max_files: Option<u64>,
 }
 
-pub(crate) const KEYS: &[&str] = &["archive", "tag", "id", "files", "without", "max-size", "max-files"];
+pub(crate) const KEYS: &[&str] =
+    &["archive", "tag", "id", "files", "folders", "without", "max-size", "max-files"];
 
 /// Reads the table.
 pub(crate) fn read(r: &mut Reader<'_>, table: &Table<'_>, key: Option<Range<usize>>) -> ImageSource {
@@ -59,7 +62,7 @@ pub(crate) fn read(r: &mut Reader<'_>, table: &Table<'_>, key: Option<Range<usiz
         }
         found.into_iter().map(|(path, _)| path.into_owned()).collect()
     };
-    let (files, without) = (paths("files"), paths("without"));
+    let (files, folders, without) = (paths("files"), paths("folders"), paths("without"));
     let mut number = |key: &str, size: bool| -> Option<u64> {
         let item = table.get(key)?;
         let found = match r.scalar(item, key)? {
@@ -80,7 +83,16 @@ pub(crate) fn read(r: &mut Reader<'_>, table: &Table<'_>, key: Option<Range<usiz
         found
     };
     let (max_size, max_files) = (number("max-size", true), number("max-files", false));
-    ImageSource { archive: archive.unwrap_or_default(), tag, id, files, without, max_size, max_files }
+    ImageSource {
+        archive: archive.unwrap_or_default(),
+        tag,
+        id,
+        files,
+        folders,
+        without,
+        max_size,
+        max_files,
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +125,15 @@ mod tests {
         image.files.push("/etc".into());
         config.set_image(&image);
         assert_eq!(config.text(), "schema = 1\n[image]\narchive = \"b.tar\" # saved\nfiles = [\"/etc\"]\n");
+        image.folders = vec!["/a".into(), "/b".into(), "/c".into(), "/d".into()];
+        config.set_image(&image);
+        assert!(
+            config.text().ends_with("folders = [\n    \"/a\",\n    \"/b\",\n    \"/c\",\n    \"/d\",\n]\n"),
+            "{}",
+            config.text()
+        );
+        image.folders.clear();
+        config.set_image(&image);
         assert_eq!(config.image(), Some(&image));
         let before = read("schema = 1\n[image]\narchive = \"a.tar\"\n").unwrap();
         let keys: Vec<String> =

@@ -6,7 +6,7 @@ use std::path::Path;
 use bespoke_kernel::oci::{Image, KERNEL, Limits, Pick, Unikernel};
 use bespoke_kernel::run::Options;
 use bespoke_kernel::{Os, Payload, Plan, Sizer};
-use bespoke_model::{Measure, NodeId, Resolution, Tree, Value};
+use bespoke_model::{Measure, NodeId, Program, Resolution, Tree, Value};
 
 use crate::app::doc::Backend;
 use crate::presets::{self, Chain, Failure};
@@ -48,11 +48,15 @@ fn fingerprint(chain: &Chain) -> String {
     let config = chain.flattened();
     let (program, files, texts) = (config.program(), config.files(), config.texts());
     let mut key = format!("{program:?} {:?} {files:?} {texts:?}", config.image());
-    let program = match config.image() {
-        Some(image) => Some(&image.archive),
-        None => config.program().map(|program| &program.path),
+    let rooted = |program: &Program| match &program.root {
+        Some(root) => format!("{root}/{}", program.path),
+        None => program.path.clone(),
     };
-    for path in program.into_iter().chain(config.files().values()) {
+    let program = match config.image() {
+        Some(image) => Some(image.archive.clone()),
+        None => config.program().map(rooted),
+    };
+    for path in program.iter().chain(config.files().values()) {
         if let Ok(meta) = std::fs::metadata(chain.dir.join(path)) {
             key.push_str(&format!(" {} {:?}", meta.len(), meta.modified().ok()));
             // What lies in a folder is not looked through: then nothing is taken as known.

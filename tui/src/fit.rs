@@ -84,11 +84,22 @@ pub fn scan_files(
     let paths: Vec<&str> = served.iter().filter_map(|served| served.word.strip_prefix("path:")).collect();
     let started = Instant::now();
     let progress = Progress::new();
-    let result = scan::scan(&inputs, &paths, &|done, total| progress.tell(done, total));
+    let mut inputs = inputs;
+    let mut skipped = Vec::new();
+    let result = loop {
+        match scan::scan(&inputs, &paths, &|done, total| progress.tell(done, total)) {
+            // Beside the program lie files of all kinds; one that only looks like a library is none.
+            Err((at, error)) if at > 0 => {
+                let failure = Failure::from_kernel(&error);
+                skipped.push(format!("{}: {}", inputs.remove(at).name, failure.message));
+            }
+            result => break result,
+        }
+    };
     progress.end();
-    let found = result.map_err(|(at, error)| {
+    let found = result.map_err(|(_, error)| {
         let failure = Failure::from_kernel(&error);
-        let name = files.get(at).map_or("", |(name, _)| *name);
+        let name = files.first().map_or("", |(name, _)| *name);
         Failure { message: format!("{name} cannot be scanned: {}", failure.message), ..failure }
     })?;
     evidence.forget_found();
@@ -104,7 +115,8 @@ pub fn scan_files(
         evidence.add_found(word, found.count as u64, &found.places);
     }
     Ok(Scanned {
-        files: files.len(),
+        files: inputs.len(),
+        skipped,
         instructions: found.instructions,
         unknown: found.unknown.count as u64,
         unknown_at: found.unknown.places,
@@ -117,6 +129,8 @@ pub fn scan_files(
 pub struct Scanned {
     /// The program and its libraries.
     pub files: usize,
+    /// Files that could not be scanned, with the reason.
+    pub skipped: Vec<String>,
     /// Instructions that were read.
     pub instructions: u64,
     /// Places whose call could not be told.
@@ -142,6 +156,9 @@ impl Scanned {
                 "; which call is made could not be told in {} places ({places}, …)",
                 self.unknown
             ));
+        }
+        for file in &self.skipped {
+            out.push_str(&format!("\nnot scanned, {file}"));
         }
         out
     }

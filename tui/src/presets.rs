@@ -79,6 +79,10 @@ impl Chain {
         if self.image().is_some() {
             return None;
         }
+        if let Some(root) = self.program().and_then(|program| program.root.as_ref()) {
+            let root = bespoke_kernel::Sysroot::open(&self.dir.join(root)).ok()?;
+            return Some(crate::cli::describe(&root.inspect(Path::new(path)).ok()?.0));
+        }
         let bytes = fs::read(self.dir.join(path)).ok()?;
         Some(crate::cli::describe(&bespoke_kernel::program::inspect(&bytes).ok()?))
     }
@@ -300,6 +304,13 @@ pub fn relocated(chain: &Chain, to: &Path) -> Config {
         let image = ImageSource { archive, ..image.clone() };
         config.set_image(&image);
     }
+    if let Some(program) = config.program()
+        && let Some(root) = program.root.as_ref().and_then(|root| moved(root))
+    {
+        let program = Program { root: Some(root), ..program.clone() };
+        config.set_program(&program);
+    }
+    let boxed = boxed || config.program().is_some_and(|program| program.root.is_some());
     if let Some(program) = config.program().filter(|program| !boxed && !program.path.starts_with("demo:"))
         && let Some(path) = moved(&program.path)
     {

@@ -4,7 +4,7 @@
 //! its environment and its volumes name is proposed; the rest is left out. Everything proposed is a line of the config,
 //! so that a person can take it out or add to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FileKind, Image, Launch};
 
@@ -132,11 +132,26 @@ pub fn wanted(image: &Image, launch: &Launch, program: &[u8], libraries: &[Strin
             found.add(above, "the program names a file in it");
         }
     }
+    found.named_by_configuration();
     // These come by themselves.
     let brought =
         |path: &str| image.real_path(path).is_some_and(|path| path == real || libraries.contains(&path));
     found.paths.retain(|path, _| !brought(path));
     found.finish()
+}
+
+/// Folders of an image in which its program is likely to make files, and that are there without what is in them.
+pub fn folders(image: &Image, program: &[u8]) -> Vec<String> {
+    const MADE_IN: [&str; 5] = ["/tmp", "/run", "/var/run", "/var/tmp", "/var/lock"];
+    let mut folders: BTreeSet<String> = MADE_IN.map(str::to_owned).into();
+    // What belongs to it alone is wanted with all that is in it.
+    let missing = paths(program).into_iter().filter(|path| image.kind(path, true).is_none());
+    folders.extend(missing.filter_map(|path| {
+        let (above, _) = path.rsplit_once('/')?;
+        GENERAL.contains(&above).then(|| above.to_owned())
+    }));
+    folders.retain(|path| image.kind(path, true) == Some(FileKind::Directory));
+    folders.into_iter().collect()
 }
 
 struct Found<'i> {
@@ -195,6 +210,41 @@ impl Found<'_> {
                 if first.len() > 2 && (folder == first || numbered && !other) {
                     self.add(&format!("{place}/{folder}"), "it is called after the program");
                 }
+            }
+        }
+    }
+
+    /// What the configuration names that is wanted already: pages, certificates, further configuration.
+    fn named_by_configuration(&mut self) {
+        /// No configuration that a person wrote is longer.
+        const LONGEST: u64 = 256 << 10;
+        /// How many of them are read.
+        const MOST: usize = 1000;
+        let mut left: Vec<String> = self.paths.keys().cloned().collect();
+        let mut known: BTreeSet<String> = left.iter().cloned().collect();
+        let mut read = 0;
+        while let Some(path) = left.pop() {
+            let configures =
+                |path: &str| path.starts_with("/etc/") || path.contains("/etc/") || path.ends_with(".conf");
+            match self.image.kind(&path, true) {
+                Some(FileKind::Directory) if configures(&path) => {
+                    let inside = self.image.names(&path).into_iter().map(|name| format!("{path}/{name}"));
+                    left.extend(inside.filter(|path| known.insert(path.clone())).collect::<Vec<_>>());
+                }
+                Some(FileKind::File(length)) if configures(&path) && length <= LONGEST && read < MOST => {
+                    read += 1;
+                    let Ok(text) = self.image.read_file(&path) else { continue };
+                    // Not what is remarked, nor what is no text.
+                    let Ok(text) = std::str::from_utf8(&text) else { continue };
+                    let lines = text.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
+                    for named in lines.flat_map(|line| paths(line.as_bytes())) {
+                        if known.insert(named.clone()) {
+                            self.add(&named, &format!("{path} names it"));
+                            left.extend(self.paths.contains_key(&named).then_some(named));
+                        }
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -273,13 +323,17 @@ mod tests {
     fn what_the_program_names_is_proposed_and_the_rest_is_not() {
         let tar = Tarball::default()
             .file("etc/passwd", b"root")
-            .file("etc/nginx/nginx.conf", b"conf")
+            .file("etc/nginx/nginx.conf", b"root /var/www;\n  # /usr/share/man;\ninclude /etc/nginx/sites/*;")
+            .file("etc/nginx/sites/one", b"certificate /opt/key.pem; log /var/log/nginx/log;")
+            .file("opt/key.pem", b"key")
+            .file("var/www/index.html", b"<html>")
             .file("etc/apt/sources.list", b"apt")
             .file("etc/ssl/certs/ca.pem", b"pem")
             .file("usr/sbin/nginx", b"\x7fELF \0/etc/nginx/nginx.conf\0/var/log/nginx/error.log\0/usr/share/doc\0/etc\0/dev/null\0")
             .file("usr/share/nginx/html/index.html", b"<p>")
             .file("usr/share/doc/x", b"doc")
             .dir("var/log/nginx")
+            .dir("run")
             .file("usr/share/man/man1/x", b"man")
             .file("srv/site/a", b"abc")
             .file("var/lib/dpkg/status", b"dpkg")
@@ -290,6 +344,8 @@ mod tests {
         );
         let launch = Launch::of(&image, None).unwrap();
         let program = image.read_file(&launch.path).unwrap();
+        assert_eq!(folders(&image, &program), ["/run"]);
+        assert_eq!(folders(&image, b"\0/var/log/other.log\0/nowhere/x"), ["/run", "/var/log"]);
         let found = wanted(&image, &launch, &program, &["/usr/lib/libssl.so.3".into()]);
         let shown: Vec<(&str, u64)> =
             found.iter().map(|wanted| (wanted.path.as_str(), wanted.bytes)).collect();
@@ -297,13 +353,15 @@ mod tests {
             shown,
             [
                 ("/data", 1),
-                ("/etc/nginx", 4),
+                ("/etc/nginx", 111),
                 ("/etc/passwd", 4),
                 ("/etc/ssl/certs", 3),
+                ("/opt/key.pem", 3),
                 ("/srv/site", 3),
                 ("/usr/share/doc", 3),
                 ("/usr/share/nginx", 3),
                 ("/var/log/nginx", 0),
+                ("/var/www", 6),
             ]
         );
     }

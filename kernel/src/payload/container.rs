@@ -33,10 +33,14 @@ pub(super) fn add_files(
     image: &Image,
     source: &ImageSource,
 ) -> Result<(), PayloadError> {
+    let missing = |path: &&String| image.kind(path, true).is_none();
+    if let Some(path) = source.files.iter().chain(&source.folders).find(missing) {
+        return Err(PayloadError::NotInImage { path: path.clone() });
+    }
+    for path in &source.folders {
+        add_way(builder, image, path)?;
+    }
     for path in &source.files {
-        if image.kind(path, true).is_none() {
-            return Err(PayloadError::NotInImage { path: path.clone() });
-        }
         for (at, entry) in add_way(builder, image, path)? {
             if at && !excluded(source, &entry.path) {
                 add_inside(builder, image, &entry, source)?;

@@ -11,7 +11,7 @@ use crate::oci::Image;
 use crate::program::{self, ProgramKind};
 use crate::root::Builder;
 
-use super::{PayloadError, add as add_file, add_tree, container, guest_path};
+use super::{PayloadError, Sysroot, add as add_file, add_tree, container, guest_path};
 
 /// Where glibc's interpreter looks by itself, on the distributions there are.
 const GLIBC: &[&str] =
@@ -26,6 +26,8 @@ pub(super) enum Source<'i> {
     Host,
     /// A container image.
     Image(&'i Image),
+    /// A folder with the root of another system.
+    Sysroot(&'i Sysroot),
 }
 
 impl Source<'_> {
@@ -33,6 +35,7 @@ impl Source<'_> {
         match self {
             Source::Host => fs::read(path),
             Source::Image(image) => image.read_file(&path.to_string_lossy()),
+            Source::Sysroot(root) => root.read(path),
         }
     }
 
@@ -44,7 +47,12 @@ impl Source<'_> {
     /// Packs a file, unless there is one at that place.
     fn pack(self, builder: &mut Builder, guest: &str, from: &Path) -> Result<(), PayloadError> {
         match self {
-            Source::Host if builder.contains(guest) => Ok(()),
+            Source::Host | Source::Sysroot(_) if builder.contains(guest) => Ok(()),
+            Source::Sysroot(root) => {
+                let read = |error| PayloadError::Read { path: root.at(from), error };
+                let (attributes, data) = root.file(from).map_err(read)?;
+                add_file(builder, guest, attributes, data)
+            }
             Source::Host => add_tree(builder, guest, from, true),
             // Found beyond where the guest's interpreter looks: put there, under that name.
             Source::Image(image) if Path::new(guest) != from => {
@@ -65,7 +73,7 @@ impl Source<'_> {
     /// The bytes of what is packed at a path.
     fn packed(self, builder: &Builder, guest: &str) -> Vec<u8> {
         let at = match self {
-            Source::Host => None,
+            Source::Host | Source::Sysroot(_) => None,
             Source::Image(image) => image.real_path(guest),
         };
         builder.data(at.as_deref().unwrap_or(guest)).unwrap_or_default().to_vec()
@@ -79,6 +87,11 @@ impl Source<'_> {
             Source::Host => {
                 let entries = fs::read_dir(folder).into_iter().flatten();
                 files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+            }
+            Source::Sysroot(root) => {
+                files.extend(
+                    root.names(Path::new(folder)).into_iter().map(|name| Path::new(folder).join(name)),
+                );
             }
             Source::Image(image) => {
                 files.extend(image.names(folder).into_iter().map(|name| Path::new(folder).join(name)));

@@ -20,6 +20,8 @@ pub(super) struct Code {
     pub calls: Vec<Edge>,
     /// Direct jumps, with and without a condition.
     pub jumps: Vec<Edge>,
+    /// Calls of what a register holds; the register's number in place of an address.
+    pub indirect: Vec<Edge>,
     /// Instructions that use a word which the loader fills in with the address of a name.
     pub slots: Vec<Edge>,
     /// Addresses of code and of data that instructions take.
@@ -37,6 +39,7 @@ impl Code {
     pub fn append(&mut self, mut next: Code) {
         self.calls.append(&mut next.calls);
         self.jumps.append(&mut next.jumps);
+        self.indirect.append(&mut next.indirect);
         self.slots.append(&mut next.slots);
         self.mentions.append(&mut next.mentions);
         self.called.append(&mut next.called);
@@ -99,6 +102,9 @@ impl Code {
                     _ => self.jumps.push(edge),
                 }
                 return;
+            }
+            FlowControl::IndirectCall if instruction.op0_kind() == OpKind::Register => {
+                return self.indirect.push(Edge { from, to: instruction.op0_register().number() as u64 });
             }
             // `syscall` counts as a call.
             FlowControl::Call if instruction.code() == Op::Syscall => return self.syscalls.push(from),

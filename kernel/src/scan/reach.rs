@@ -34,6 +34,8 @@ pub(super) struct Reach {
     pub callers: HashMap<Function, Vec<(Function, u64, bool)>>,
     /// Functions that somebody has the address of.
     pub taken: HashSet<Function>,
+    /// Which functions take a function's address in their code.
+    pub takers: HashMap<Function, Vec<Function>>,
 }
 
 impl<'d> Object<'d> {
@@ -281,6 +283,12 @@ impl Marking<'_, '_> {
             }
             for edge in object.edges(&object.code.mentions, &range) {
                 self.taken(at, edge.to);
+                if let Some(taken) = object.function(edge.to) {
+                    let takers = self.reach.takers.entry((at, taken)).or_default();
+                    if takers.last() != Some(&function) {
+                        takers.push(function);
+                    }
+                }
             }
             // What is no certain beginning may be run into from above.
             if let Some(next) = object.starts.get(index as usize + 1).copied()

@@ -137,7 +137,8 @@ impl Resolver<'_, '_> {
                 }
             }
             if from_callers {
-                let callers = self.reach.callers.get(&site.function).cloned().unwrap_or_default();
+                let mut callers = self.reach.callers.get(&site.function).cloned().unwrap_or_default();
+                callers.extend(self.callers_by_register(site.function));
                 let last = callers.is_empty() || site.path.len() >= DEEPEST || callers.len() > MOST_CALLERS;
                 open |= last || self.reach.taken.contains(&site.function);
                 for (caller, at, jump) in callers {
@@ -159,6 +160,25 @@ impl Resolver<'_, '_> {
                 self.scan.unknown.add(|| object.place(site.at));
             }
         }
+    }
+
+    /// Calls of what a register holds, where that is a function's address: compilers keep that of one which is called in several places of a
+    /// function.
+    fn callers_by_register(&mut self, callee: Function) -> Vec<(Function, u64, bool)> {
+        let (objects, reach) = (self.objects, self.reach);
+        let start = objects[callee.0 as usize].starts[callee.1 as usize];
+        let mut callers = Vec::new();
+        for taker in reach.takers.get(&callee).into_iter().flatten() {
+            let object = &objects[taker.0 as usize];
+            let calls = &object.code.indirect;
+            for call in &calls[within(calls, |call| call.from, &object.range(taker.1))] {
+                let state = self.state(*taker, call.from);
+                if state.is_some_and(|state| state.get(call.to as u8).atoms().contains(&Atom::Const(start))) {
+                    callers.push((*taker, call.from, false));
+                }
+            }
+        }
+        callers
     }
 
     fn record(&mut self, site: &Site, number: u64) {

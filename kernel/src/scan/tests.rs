@@ -75,6 +75,16 @@ fn a_wrapper_is_followed_to_its_callers() {
 }
 
 #[test]
+fn a_wrapper_is_followed_to_who_calls_it_through_a_register() {
+    // lea r8, [rip + wrapper]; mov edi, 39; call r8; ret; wrapper: mov rax, rdi; syscall; ret
+    let code = [
+        0x4c, 0x8d, 0x05, 9, 0, 0, 0, 0xbf, 39, 0, 0, 0, 0x41, 0xff, 0xd0, 0xc3, 0x48, 0x89, 0xf8, 0x0f,
+        0x05, 0xc3,
+    ];
+    assert_eq!(needs(&code), ["call:getpid"]);
+}
+
+#[test]
 fn arguments_are_read() {
     // mov edi, 2; mov esi, 0x80001; mov eax, 41; syscall: socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC)
     let code = [0xbf, 2, 0, 0, 0, 0xbe, 1, 0, 8, 0, 0xb8, 41, 0, 0, 0, 0x0f, 0x05, 0xc3];

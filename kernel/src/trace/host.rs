@@ -9,8 +9,8 @@ use std::io::IoSliceMut;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -23,14 +23,22 @@ use nix::unistd::Pid;
 use super::{Recorder, TraceError, Watched};
 use crate::need::{self, Made};
 
-/// Runs a command and answers with what it did; in an environment of its own when one is given. When `stop` is set the program is asked to end (SIGTERM).
+/// How long a program that is asked to end may take.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long it may take when a terminal has told it too, as terminals do with Ctrl-C.
+const TOLD: Duration = Duration::from_secs(2);
+/// Within this time a signal is the same one: who signals a group and its leader signals twice.
+const SAME: Duration = Duration::from_millis(200);
+
+/// Runs a command and answers with what it did; in an environment of its own when one is given. When `asked` becomes a signal's number the program
+/// is asked to end (SIGTERM; a moment later for SIGINT, which it has from its terminal). If it does not, or is asked again, it is killed.
 ///
 /// # Errors
 /// When it cannot be started, or not watched.
 pub fn watch(
     command: &[OsString],
     environment: Option<&[String]>,
-    stop: &AtomicBool,
+    asked: &AtomicUsize,
 ) -> Result<Watched, TraceError> {
     let Some(program) = command.first() else {
         return Err(TraceError::NoProgram("in an empty command".into()));
@@ -61,10 +69,10 @@ pub fn watch(
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let mut ending = Ending::default();
             while !over.load(Ordering::Relaxed) {
-                if stop.load(Ordering::Relaxed) {
-                    let _ = signal::kill(root, Signal::SIGTERM);
-                    break;
+                if let Some(signal) = ending.next(asked.swap(0, Ordering::Relaxed), Instant::now()) {
+                    let _ = signal::kill(root, signal);
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -75,6 +83,38 @@ pub fn watch(
     })
     .map_err(TraceError::Forbidden)?;
     Ok(tracer.recorder.finish(tracer.status))
+}
+
+/// How far a program has been asked to end.
+#[derive(Debug, Default)]
+struct Ending {
+    /// When it was asked first.
+    since: Option<Instant>,
+    /// When SIGTERM goes out, and when SIGKILL does.
+    next: Option<(Instant, Signal)>,
+}
+
+impl Ending {
+    /// The signal that it gets now, when `asked` is what arrived here since the last time (0: nothing).
+    fn next(&mut self, asked: usize, now: Instant) -> Option<Signal> {
+        match self.since {
+            None if asked == 0 => return None,
+            None => {
+                self.since = Some(now);
+                let told = asked == Signal::SIGINT as usize;
+                self.next = Some((if told { now + TOLD } else { now }, Signal::SIGTERM));
+            }
+            Some(since) if asked != 0 && now.duration_since(since) > SAME => {
+                self.next = Some((now, Signal::SIGKILL));
+            }
+            Some(_) => {}
+        }
+        let (_, signal) = self.next.take_if(|(when, _)| *when <= now)?;
+        if signal == Signal::SIGTERM {
+            self.next = Some((now + GRACE, Signal::SIGKILL));
+        }
+        Some(signal)
+    }
 }
 
 /// Finds a command as the shell does.
@@ -178,7 +218,10 @@ impl Tracer {
     }
 
     fn ended(&mut self, pid: Pid, status: i32) {
-        self.pending.remove(&pid);
+        // It was waiting for something that never came.
+        if let Some(call) = self.pending.remove(&pid) {
+            self.record(pid, &call, None);
+        }
         if pid == self.root {
             self.status = Some(status);
         }
@@ -207,23 +250,23 @@ impl Tracer {
                 if let Some((number, arguments)) = entry(pid) {
                     let path = need::name(number)
                         .and_then(need::path_argument)
-                        .and_then(|(at, _)| Some((at, text(pid, arguments[at])?)));
+                        .and_then(|at| Some((at, text(pid, arguments[at])?)));
                     let call = Call { number, arguments, path };
-                    // What does not come back is told at once.
-                    if matches!(need::name(number), Some("exit" | "exit_group" | "rt_sigreturn")) {
-                        self.record(pid, &call, None);
-                    } else {
-                        self.pending.insert(pid, call);
+                    // What does not come back is told at once. What the kernel goes on with after a signal is the call from before.
+                    match need::name(number) {
+                        Some("restart_syscall") => {}
+                        Some("exit" | "exit_group" | "rt_sigreturn") => self.record(pid, &call, None),
+                        _ => drop(self.pending.insert(pid, call)),
                     }
                 }
             }
             libc::PTRACE_SYSCALL_INFO_EXIT => {
-                if let (Some(call), Some(result)) = (self.pending.remove(&pid), result(pid)) {
+                // Calls that are begun again by the kernel, after a signal, are one call.
+                if let Some(result) = result(pid).filter(|result| !matches!(result, -516..=-512))
+                    && let Some(call) = self.pending.remove(&pid)
+                {
                     let error = (-4095..0).contains(&result).then(|| Errno::from_raw(-result as i32));
-                    // Calls that are begun again by the kernel, after a signal, are one call.
-                    if !matches!(result, -516..=-512) {
-                        self.record(pid, &call, error.map(|error| format!("{error:?}")).as_deref());
-                    }
+                    self.record(pid, &call, error.map(|error| format!("{error:?}")).as_deref());
                 }
             }
             _ => {}
@@ -310,7 +353,7 @@ mod tests {
 
     fn watched(command: &[&str]) -> Option<Watched> {
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
-        match watch(&command, None, &AtomicBool::new(false)) {
+        match watch(&command, None, &AtomicUsize::new(0)) {
             Ok(watched) => Some(watched),
             // Where tests may not trace there is nothing to test.
             Err(TraceError::Forbidden(error)) => {
@@ -347,8 +390,49 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_end_is_killed() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut ending = Ending::default();
+        assert_eq!(ending.next(0, at(0)), None);
+        assert_eq!(ending.next(Signal::SIGTERM as usize, at(1)), Some(Signal::SIGTERM));
+        assert_eq!(ending.next(Signal::SIGTERM as usize, at(1) + SAME), None, "the same one");
+        assert_eq!(ending.next(0, at(10)), None);
+        assert_eq!(ending.next(0, at(11)), Some(Signal::SIGKILL));
+        assert_eq!(ending.next(0, at(30)), None);
+        let mut told = Ending::default();
+        assert_eq!(told.next(Signal::SIGINT as usize, at(1)), None, "its terminal has told it");
+        assert_eq!(told.next(0, at(3)), Some(Signal::SIGTERM));
+        assert_eq!(
+            told.next(Signal::SIGINT as usize, at(4)),
+            Some(Signal::SIGKILL),
+            "somebody would not wait"
+        );
+    }
+
+    #[test]
+    fn what_is_asked_to_end_ends() {
+        let asked = AtomicUsize::new(0);
+        let command = ["sh", "-c", "trap 'exit 7' TERM; echo up > /dev/null; while :; do sleep 0.05; done"];
+        let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+        let watched = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(500));
+                asked.store(Signal::SIGTERM as usize, Ordering::Relaxed);
+            });
+            watch(&command, None, &asked)
+        });
+        match watched {
+            // 128 and 15: it had not got to its trap yet.
+            Ok(watched) => assert!(matches!(watched.status, Some(7 | 143)), "{:?}", watched.status),
+            Err(TraceError::Forbidden(error)) => eprintln!("not watched: {error}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
     fn what_is_not_there_is_told() {
-        let error = watch(&["no-such-program".into()], None, &AtomicBool::new(false)).unwrap_err();
+        let error = watch(&["no-such-program".into()], None, &AtomicUsize::new(0)).unwrap_err();
         assert!(error.to_string().starts_with("there is no program no-such-program; "), "{error}");
     }
 }

@@ -41,8 +41,10 @@ pub enum TraceError {
 pub struct Watched {
     /// Its needs.
     pub evidence: Evidence,
-    /// Files that it opened for reading, by the names that it used, made absolute.
+    /// Files that it opened for reading, by the names that it used; made absolute where that was possible.
     pub files: BTreeSet<String>,
+    /// What else has to be there: paths that it looked at and that were there, and folders in which it made something.
+    pub looked: BTreeSet<String>,
     /// Absolute paths that it looked for and that were not there.
     pub missing: BTreeSet<String>,
     /// What it ended with: its status, or 128 and the signal. `None`: a log does not say.
@@ -54,6 +56,7 @@ pub struct Watched {
 struct Recorder {
     needs: BTreeMap<String, (u64, u64, Option<String>)>,
     files: BTreeSet<String>,
+    looked: BTreeSet<String>,
     missing: BTreeSet<String>,
 }
 
@@ -78,7 +81,7 @@ impl Recorder {
         for word in need::flavours(name, made).iter().filter_map(|word| need::general(word)) {
             note(word);
         }
-        let Some((argument, flags)) = need::path_argument(name) else { return };
+        let Some(argument) = need::path_argument(name) else { return };
         let Some(Some(path)) = made.texts(argument).into_iter().next() else { return };
         let path =
             if path.starts_with('/') { Some(path) } else { directory().map(|dir| format!("{dir}/{path}")) };
@@ -86,14 +89,10 @@ impl Recorder {
         match error {
             Some("ENOENT") => drop(self.missing.insert(path)),
             Some(_) => {}
-            None => {
-                let creates = flags.is_some_and(|at| {
-                    made.values(at).iter().any(|flags| flags.is_none_or(|flags| flags & need::O_CREAT != 0))
-                });
-                if matches!(name, "open" | "openat" | "openat2") && !creates {
-                    self.files.insert(path);
-                }
-            }
+            None => match need::touched(name, made, &path) {
+                need::Touched::Opened => drop(self.files.insert(path)),
+                need::Touched::Looked(at) => drop(self.looked.insert(at.to_owned())),
+            },
         }
     }
 
@@ -103,12 +102,12 @@ impl Recorder {
             evidence.add_seen(word, *seen, *failed, error.as_deref());
         }
         let missing = &self.missing - &self.files;
-        Watched { evidence, files: self.files, missing, status }
+        Watched { evidence, files: self.files, looked: self.looked, missing, status }
     }
 }
 
-/// An absolute path without `.`, `..` and empty parts.
-fn plain(path: &str) -> Option<String> {
+/// An absolute path without `.`, `..` and empty parts; none for one that is not absolute.
+pub fn plain(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.strip_prefix('/')?.split('/') {
         match part {

@@ -64,7 +64,8 @@ pub fn read(log: &str) -> Result<Watched, TraceError> {
             calls += 1;
             continue;
         }
-        if need::number(&name).is_none() || others.contains(process) {
+        // What the kernel goes on with after a signal was told before.
+        if name == "restart_syscall" || need::number(&name).is_none() || others.contains(process) {
             continue;
         }
         calls += 1;

@@ -85,6 +85,10 @@ pub struct New {
     /// Take the program from a container image: what `docker save` writes, or an OCI layout (file or folder)
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
+    /// Take the program and its libraries from a folder with the root of another system; PROGRAM is a path in it. Its links
+    /// never lead out of it
+    #[arg(long, value_name = "DIR", conflicts_with = "image")]
+    pub root: Option<PathBuf>,
     /// The image's name, when there are several
     #[arg(long, value_name = "NAME", requires = "image")]
     pub tag: Option<String>,
@@ -109,8 +113,8 @@ pub struct New {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
-    /// Arguments for the program, instead of the image's
-    #[arg(last = true, value_name = "ARGS", requires = "image")]
+    /// Arguments for the program; with --image instead of the image's
+    #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
 }
 
@@ -133,8 +137,8 @@ pub struct Fit {
     /// that alone proves it
     #[arg(long)]
     pub learn: bool,
-    /// End learning after a time, such as 30s; SIGINT and SIGTERM end it too
-    #[arg(long = "for", value_name = "TIME", requires = "learn")]
+    /// Ask the program to end after a time, such as 30s; Ctrl-C and SIGTERM do that too, for programs that run on
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "strace")]
     pub time: Option<String>,
     /// Forward a port of this machine to one of the program while learning
     #[arg(short = 'p', long = "port", value_name = "HOST:GUEST", requires = "learn")]

@@ -1,5 +1,6 @@
 //! `bespoke fit`: what a config's program needs, found out anew and written into the config.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use bespoke_model::Evidence;
 use serde_json::{Value as Json, json};
 
 use super::args::{Fit, KeepName};
-use super::{Done, Stop, print, print_json, watch};
+use super::{Done, Stop, pack, print, print_json, watch};
 use crate::app::doc::Backend as _;
 use crate::backend::{self, Kernel};
 use crate::fit::{self, Fitted, Scanned};
@@ -27,24 +28,10 @@ pub fn fit(args: &Fit) -> Done {
     let mut chain = presets::load(&args.config)?;
     let mut evidence = fit::known(path)?.unwrap_or_default();
     let seen = watch_program(args, &kernel, &chain)?;
-    let mut notes = Notes::default();
-    if let Some(seen) = &seen {
-        evidence.merge_seen(&seen.evidence);
-        let payload = backend::payload(&chain)?;
-        for (file, size) in watch::to_pack(seen, &payload) {
-            let name = file.to_string_lossy();
-            chain.config.set_file(&name, Some(&name));
-            notes.files.push((name.into_owned(), size));
-        }
-        notes.missing = seen.missing.len();
-        notes.status = seen.status;
-    }
-    let payload = backend::payload(&chain)?;
-    let scanned = fit::scan(kernel.os(), &payload, &mut evidence)?;
     let keep = match args.keep {
         None if args.learn => Keep::Seen,
         None | Some(KeepName::Found) => Keep::Found,
-        Some(KeepName::Seen) if evidence.runs == 0 => {
+        Some(KeepName::Seen) if evidence.runs == 0 && seen.is_none() => {
             let failure = Failure::new("the program was never watched, so nothing was seen");
             return Err(Stop::No(
                 failure.hint("watch it: bespoke fit CONFIG --learn, or --trace -- COMMAND"),
@@ -52,12 +39,39 @@ pub fn fit(args: &Fit) -> Done {
         }
         Some(KeepName::Seen) => Keep::Seen,
     };
+    let mut notes = Notes::default();
+    if let Some(Seen { watched, asked, refused }) = &seen {
+        evidence.merge_seen(&watched.evidence);
+        if chain.image().is_some() {
+            let packed = pack::of_image(&mut chain, &mut evidence, watched, keep)?;
+            (notes.files, notes.left) = (packed.more, packed.less);
+        } else {
+            let payload = backend::payload(&chain)?;
+            // What it opened in the guest was in the guest.
+            let used = if args.learn { BTreeSet::new() } else { &watched.files | &watched.looked };
+            for (file, size) in pack::of_host(&used, &payload) {
+                let name = file.to_string_lossy();
+                chain.config.set_file(&name, Some(&name));
+                notes.files.push((name.into_owned(), size));
+            }
+            // In the guest they were not there; on the host nothing was missing that is.
+            let here = pack::of_host(&watched.missing, &payload);
+            notes.here =
+                here.into_iter().map(|(file, size)| (file.to_string_lossy().into_owned(), size)).collect();
+        }
+        notes.missing = watched.missing.len();
+        notes.status = watched.status;
+        notes.asked = *asked;
+        notes.refused.clone_from(refused);
+    }
+    let payload = backend::payload(&chain)?;
+    let scanned = fit::scan(kernel.os(), &payload, &mut evidence)?;
     let measure = kernel.measure(&chain).ok();
     let fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
     presets::write(path, fitted.config.text())?;
     fit::keep(path, &evidence)?;
     // A server would wait for its clients again.
-    if args.learn && notes.status.is_some() && args.ports.is_empty() {
+    if args.learn && notes.status.is_some() && !notes.asked && args.ports.is_empty() {
         let chain = presets::Chain { config: fitted.config.clone(), ..chain };
         notes.proof = Some(prove(args, &kernel, &chain, &notes)?);
     }
@@ -80,10 +94,18 @@ pub fn fit(args: &Fit) -> Done {
 struct Notes {
     /// Files that were added to the config, with their sizes.
     files: Vec<(String, u64)>,
+    /// What is no longer packed of a container image.
+    left: Vec<(String, u64)>,
     /// Paths that the program looked for and that were not there.
     missing: usize,
+    /// Those of them that are files of this machine.
+    here: Vec<(String, u64)>,
     /// What the program ended with.
     status: Option<i32>,
+    /// It was asked to end.
+    asked: bool,
+    /// Calls that were answered with ENOSYS though every part was on.
+    refused: BTreeSet<String>,
     proof: Option<Proof>,
 }
 
@@ -110,9 +132,33 @@ impl Notes {
                 text::bytes(total)
             ));
         }
+        for (file, size) in &self.left {
+            out.push_str(&format!(
+                "no longer packed, since it was not used: {file}  {}\n",
+                text::bytes(*size)
+            ));
+        }
         if self.missing > 0 {
-            let paths = text::count(self.missing, "path");
-            out.push_str(&format!("it looked for {paths} that were not there, and does without\n"));
+            let (paths, were) =
+                (text::count(self.missing, "path"), if self.missing == 1 { "was" } else { "were" });
+            out.push_str(&format!("it looked for {paths} that {were} not there, and does without\n"));
+        }
+        if !self.here.is_empty() {
+            const SHOWN: usize = 6;
+            let names: Vec<String> = self
+                .here
+                .iter()
+                .take(SHOWN)
+                .map(|(file, size)| format!("{file} ({})", text::bytes(*size)))
+                .collect();
+            let more = match self.here.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            out.push_str(&format!(
+                "of these this machine has {}{more}: --trace packs what it opens here, [files] what you name\n",
+                names.join(", ")
+            ));
         }
         match &self.proof {
             Some(proof) if proof.holds => {
@@ -133,7 +179,11 @@ impl Notes {
                 ));
             }
             None if learnt => {
-                out.push_str("not proven, since it ends only when somebody ends it: boot it with `bespoke run`, use it, and learn more if it lacks anything\n");
+                let why =
+                    if self.asked { "it ends only when somebody ends it" } else { "it wants its clients" };
+                out.push_str(&format!(
+                    "not proven, since {why}: boot it with `bespoke run`, use it, and learn more if it lacks anything\n"
+                ));
             }
             None => {}
         }
@@ -141,13 +191,30 @@ impl Notes {
     }
 }
 
+/// A program that was watched.
+struct Seen {
+    watched: Watched,
+    /// It was asked to end.
+    asked: bool,
+    /// Calls that were answered with ENOSYS though every part was on.
+    refused: BTreeSet<String>,
+}
+
 /// Watches the program as the arguments ask for.
-fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<Option<Watched>, Stop> {
+fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<Option<Seen>, Stop> {
     if let Some(log) = &args.strace {
-        return Ok(Some(watch::from_log(log)?));
+        return Ok(Some(Seen { watched: watch::from_log(log)?, asked: false, refused: BTreeSet::new() }));
     }
     if args.trace {
-        return watch::on_host(args, chain).map(Some);
+        return Ok(Some(Seen {
+            watched: watch::on_host(args, chain)?,
+            asked: false,
+            refused: BTreeSet::new(),
+        }));
+    }
+    if args.time.is_some() {
+        let failure = Failure::new("--for is for a program that is watched");
+        return Err(Stop::Usage(failure.hint("--learn boots it; --trace runs it here")));
     }
     if !args.learn {
         if !args.args.is_empty() {
@@ -162,22 +229,20 @@ fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<
         let lost = learnt.lost;
         eprintln!("warning: {lost} different calls or more could not be told apart; learn in smaller runs");
     }
-    Ok(Some(Watched {
+    let watched = Watched {
         evidence: learnt.evidence,
-        files: std::collections::BTreeSet::new(),
+        files: learnt.files,
+        looked: learnt.looked,
         missing: learnt.missing,
         status: learning.status,
-    }))
+    };
+    Ok(Some(Seen { watched, asked: learning.asked, refused: learnt.refused }))
 }
 
 /// Boots what was fitted, watched again.
 fn prove(args: &Fit, kernel: &Kernel, chain: &presets::Chain, notes: &Notes) -> Result<Proof, Stop> {
     let again = watch::in_guest(kernel.os(), args, chain, false)?;
-    // What nobody serves was refused the first time as well.
-    let served = kernel.os().served();
-    let is_served =
-        |call: &String| served.iter().any(|served| served.word.strip_prefix("call:") == Some(call));
-    let refused: Vec<String> = again.learnt.refused.into_iter().filter(is_served).collect();
+    let refused: Vec<String> = again.learnt.refused.difference(&notes.refused).cloned().collect();
     Ok(Proof { holds: again.status == notes.status && refused.is_empty(), status: again.status, refused })
 }
 
@@ -234,6 +299,7 @@ pub fn scan_json(scanned: &Scanned) -> Json {
         "files": scanned.files,
         "instructions": scanned.instructions,
         "unknown_places": scanned.unknown,
+        "skipped": scanned.skipped,
         "milliseconds": (scanned.milliseconds * 10.0).round() / 10.0,
     })
 }
@@ -272,7 +338,9 @@ fn fit_json(
         "processes": fitted.fit.processes,
         "scan": scan_json(scanned),
         "packed": notes.files.iter().map(|(file, size)| json!({ "file": file, "bytes": size })).collect::<Vec<_>>(),
+        "left_out": notes.left.iter().map(|(file, size)| json!({ "file": file, "bytes": size })).collect::<Vec<_>>(),
         "missing": notes.missing,
+        "missing_here": notes.here.iter().map(|(file, size)| json!({ "file": file, "bytes": size })).collect::<Vec<_>>(),
         "status": notes.status,
         "proof": notes.proof.as_ref()
             .map(|proof| json!({ "holds": proof.holds, "status": proof.status, "refused": proof.refused })),

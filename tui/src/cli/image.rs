@@ -76,6 +76,8 @@ pub fn new(args: &New, archive: &Path) -> Done {
     source.files = wanted.iter().map(|wanted| wanted.path.clone()).collect();
     if args.all_files {
         source.files.push("/".into());
+    } else {
+        source.folders = oci::folders(&image, &bytes);
     }
 
     let kernel = Kernel::new();
@@ -241,6 +243,12 @@ impl Text<'_> {
                 ));
             }
             out.push_str("]\n");
+        }
+        if !self.source.folders.is_empty() {
+            out.push_str(&format!(
+                "folders = {}  # there, without what is in them\n",
+                list(&self.source.folders)
+            ));
         }
 
         out.push_str(&format!("\n[program]\npath = {}\n", quote(&self.launch.path)));

@@ -3,11 +3,11 @@
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::{ChildStdin, ExitCode};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use bespoke_kernel::run::{self as machine, Console, Options, RunError, Stopper, Terminal};
+use bespoke_kernel::run::{self as machine, Console, Options, Outcome, RunError, Stopper, Terminal};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
@@ -47,21 +47,38 @@ impl Drop for Raw {
     }
 }
 
+/// Within this time a signal is the same one: who signals a group and its leader signals twice.
+const SAME: Duration = Duration::from_millis(200);
+
 /// Ends the program in order if it can be asked to, and the machine at once otherwise, or when asked again.
 #[derive(Clone)]
 struct End {
     stopper: Stopper,
     grace: Duration,
-    /// Somebody asked.
-    asked: Arc<AtomicBool>,
+    /// When somebody asked.
+    asked: Arc<Mutex<Option<Instant>>>,
     /// The program did not end in time, or somebody would not wait.
     forced: Arc<AtomicBool>,
 }
 
 impl End {
+    fn is_asked(&self) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn ask(&self, signal: i32) {
-        let again = self.asked.swap(true, Ordering::SeqCst);
-        if again || !self.stopper.ask(signal as u8) {
+        let before = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = *asked;
+            asked.get_or_insert_with(Instant::now);
+            before
+        };
+        match before {
+            Some(when) if when.elapsed() < SAME => return,
+            Some(_) => return self.force(),
+            None => {}
+        }
+        if !self.stopper.ask(signal as u8) {
             return self.force();
         }
         let end = self.clone();
@@ -77,8 +94,39 @@ impl End {
     }
 }
 
+/// How a machine that was attended to ended.
+pub struct Ended {
+    /// What became of it.
+    pub result: Result<Outcome, RunError>,
+    /// Somebody asked the program to end.
+    pub asked: bool,
+    /// It did not, so that the machine was stopped.
+    pub forced: bool,
+}
+
 /// Boots an image with this process' terminal, or whatever else its streams are, and its signals; the exit status is the program's own.
 pub fn boot(image: &Path, options: Options, grace: Duration) -> Done {
+    let ended = attend(image, options, grace, None)?;
+    match ended.result {
+        Err(RunError::Stopped) if ended.forced => {
+            let _ = writeln!(std::io::stderr(), "bespoke: the machine was stopped before the program ended");
+            Ok(ExitCode::from(KILLED))
+        }
+        Err(error) => Err(Failure::from_kernel(&error).into()),
+        Ok(outcome) => Ok(ExitCode::from(outcome.status as u8)),
+    }
+}
+
+/// Boots an image as [`boot`] does. The program is asked to end when the time is over, where there is a limit.
+///
+/// # Errors
+/// When the machine cannot be started.
+pub fn attend(
+    image: &Path,
+    options: Options,
+    grace: Duration,
+    limit: Option<Duration>,
+) -> Result<Ended, Stop> {
     let typed = std::io::stdin().is_terminal();
     let shown = std::io::stdout().is_terminal();
     let terminal = match (typed, shown) {
@@ -121,16 +169,18 @@ pub fn boot(image: &Path, options: Options, grace: Duration) -> Done {
             }
         }
     });
+    if let Some(limit) = limit {
+        let end = end.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(limit);
+            if !end.is_asked() {
+                end.ask(SIGTERM);
+            }
+        });
+    }
     let result = running.wait();
     drop(raw);
-    match result {
-        Err(RunError::Stopped) if end.forced.load(Ordering::SeqCst) => {
-            let _ = writeln!(std::io::stderr(), "bespoke: the machine was stopped before the program ended");
-            Ok(ExitCode::from(KILLED))
-        }
-        Err(error) => Err(Failure::from_kernel(&error).into()),
-        Ok(outcome) => Ok(ExitCode::from(outcome.status as u8)),
-    }
+    Ok(Ended { result, asked: end.is_asked(), forced: end.forced.load(Ordering::SeqCst) })
 }
 
 /// Passes this process' standard input on, until either side ends.

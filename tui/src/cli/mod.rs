@@ -10,6 +10,7 @@ mod fit;
 mod image;
 mod machine;
 mod new;
+mod pack;
 mod preset;
 mod show;
 mod watch;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bespoke_kernel::Payload;
 use bespoke_kernel::fit::Keep;
 use bespoke_kernel::program::{self, Language, Libc, Program, ProgramKind};
+use bespoke_kernel::{Payload, Sysroot};
 use bespoke_model::{Config, Evidence};
 use serde_json::json;
 
@@ -61,19 +61,27 @@ pub fn new(args: &New) -> Done {
     if let Some(archive) = &args.image {
         return super::image::new(args, archive);
     }
-    let path = find(&args.program.clone().unwrap_or_default())?;
-    let bytes = std::fs::read(&path)
-        .map_err(|error| Stop::no(format!("cannot read {}: {}", path.display(), presets::plain(&error))))?;
-    let program = program::inspect(&bytes).map_err(|error| {
-        let failure = Failure::from_kernel(&error);
-        Stop::No(Failure { message: format!("{}: {}", path.display(), failure.message), ..failure })
-    })?;
+    let given = args.program.clone().unwrap_or_default();
+    let (path, program, bytes) = match &args.root {
+        Some(folder) => in_root(folder, &given)?,
+        None => here(&given)?,
+    };
     let name = path.file_name().map_or_else(|| "program".into(), |n| n.to_string_lossy().into_owned());
     let to = target(args, &name)?;
     let kernel = Kernel::new();
     let tree = &kernel.os().tree;
     let preset = args.preset.strip_prefix("preset:").unwrap_or(&args.preset);
-    let head = Head { name: &name, path: relative(&path, &to), about: describe(&program), preset };
+    let head = Head {
+        name: &name,
+        path: match &args.root {
+            Some(_) => path.to_string_lossy().into_owned(),
+            None => relative(&path, &to),
+        },
+        root: args.root.as_ref().map(|root| relative(root, &to)),
+        args: &args.args,
+        about: describe(&program),
+        preset,
+    };
     let mut chain = parse(&to, &write(&head, &Ok(Vec::new())))?;
     let payload = backend::payload(&chain);
     let libraries = payload.as_ref().map(libraries).map_err(|failure| failure.message.clone());
@@ -119,6 +127,31 @@ pub fn new(args: &New) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A program of this machine: its path, what it is, and its bytes.
+fn here(given: &Path) -> Result<(PathBuf, Program, Vec<u8>), Failure> {
+    let path = find(given)?;
+    let bytes = std::fs::read(&path).map_err(|error| {
+        Failure::new(format!("cannot read {}: {}", path.display(), presets::plain(&error)))
+    })?;
+    let program = program::inspect(&bytes).map_err(|error| {
+        let failure = Failure::from_kernel(&error);
+        Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }
+    })?;
+    Ok((path, program, bytes))
+}
+
+/// A program of another system: its path there, what it is, and its bytes.
+fn in_root(folder: &Path, given: &Path) -> Result<(PathBuf, Program, Vec<u8>), Failure> {
+    let root = Sysroot::open(folder).map_err(|error| Failure::from_kernel(&error))?;
+    let Some(path) = root.find(given) else {
+        let failure =
+            Failure::new(format!("there is no program {} in {}", given.display(), folder.display()));
+        return Err(failure.hint("give its path from that folder; its links lead nowhere else"));
+    };
+    let (program, bytes) = root.inspect(&path).map_err(|error| Failure::from_kernel(&error))?;
+    Ok((path, program, bytes))
+}
+
 /// Where the config goes, unless something is there.
 pub fn target(args: &New, name: &str) -> Result<PathBuf, Stop> {
     let to = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
@@ -158,6 +191,8 @@ fn libraries(payload: &Payload) -> Vec<String> {
 struct Head<'a> {
     name: &'a str,
     path: String,
+    root: Option<String>,
+    args: &'a [String],
     about: String,
     preset: &'a str,
 }
@@ -176,10 +211,20 @@ fn write(head: &Head, libraries: &Result<Vec<String>, String>) -> String {
     }
     out.push_str("schema = 1\n");
     out.push_str(&format!(
-        "extends = {}\n\n[program]\npath = {}\n# args = [\"--port\", \"6379\"]\n\n",
+        "extends = {}\n\n[program]\npath = {}\n",
         quote(&format!("preset:{}", head.preset)),
         quote(&head.path)
     ));
+    if let Some(root) = &head.root {
+        out.push_str(&format!("root = {}  # `path` and its libraries lie in there\n", quote(root)));
+    }
+    match head.args {
+        [] => out.push_str("# args = [\"--port\", \"6379\"]\n\n"),
+        args => {
+            let args: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
+            out.push_str(&format!("args = [{}]\n\n", args.join(", ")));
+        }
+    }
     out.push_str("# [files]\n# \"/etc/app.conf\" = \"app.conf\"  # path in the image = path here\n\n");
     out
 }

@@ -29,9 +29,6 @@ const CALLS: usize = 512;
 const MOST: usize = 8192;
 const LONGEST_PATH: usize = 512;
 
-/// Calls that do not come back to where they were made.
-const FINAL: [u32; 3] = [__NR_exit, __NR_exit_group, __NR_rt_sigreturn];
-
 /// Calls whose arguments matter: number, a bit for each of them, and which one is a path (6: none).
 const TOLD: &[(u32, u8, u8)] = &[
     (__NR_socket, 0b11, 6),
@@ -98,15 +95,18 @@ impl Count {
     const NONE: Self = Self { made: 0, failed: 0, error: 0 };
 
     /// Counts a call; answers whether it is time to tell.
-    fn add(&mut self, error: Option<u16>) -> bool {
+    fn add(&mut self) -> bool {
         self.made = self.made.saturating_add(1);
-        if let Some(error) = error {
-            self.failed = self.failed.saturating_add(1);
-            if self.error == 0 {
-                self.error = error;
-            }
-        }
         self.made.is_power_of_two()
+    }
+
+    /// Counts a failure; answers the same.
+    fn fail(&mut self, error: u16) -> bool {
+        self.failed = self.failed.saturating_add(1);
+        if self.error == 0 {
+            self.error = error;
+        }
+        self.failed.is_power_of_two()
     }
 }
 
@@ -159,43 +159,39 @@ fn path(address: u64) -> Vec<u8> {
 
 fn observe(frame: &Frame, args: &Args) -> Result<u64> {
     let number = frame.code;
-    let entry = TOLD.iter().find(|(told, ..)| u64::from(*told) == number);
-    let told = entry.map(|&(_, bits, at)| {
-        let mut arguments = args.0;
-        for (index, argument) in arguments.iter_mut().enumerate() {
-            if bits & 1 << index == 0 {
-                *argument = 0;
-            }
-        }
-        (arguments, if at < 6 { path(args.0[usize::from(at)]) } else { Vec::new() })
-    });
-    if FINAL.contains(&(number as u32)) {
-        count(number, told, None);
-        return syscall::serve(number, args);
-    }
+    // Before it is served: some calls do not come back, and some wait for longer than the machine runs.
+    let told = begin(number, args);
     let result = syscall::serve(number, args);
-    count(number, told, result.as_ref().err().map(|error| error.0));
+    if let Err(error) = &result {
+        failed(number, told, error.0);
+    }
     result
 }
 
-fn count(number: u64, told: Option<([u64; 6], Vec<u8>)>, error: Option<u16>) {
+/// Counts a call, and tells of it when it is time to; its place among those with arguments that matter.
+fn begin(number: u64, args: &Args) -> Option<usize> {
+    if let Some(call) = CALLS_MADE.borrow().get_mut(number as usize)
+        && call.add()
     {
-        let mut calls = CALLS_MADE.borrow();
-        if let Some(call) = calls.get_mut(number as usize)
-            && call.add(error)
-        {
-            tell!("c {number} {} {} {}", call.made, call.failed, call.error);
+        tell!("c {number} {} {} {}", call.made, call.failed, call.error);
+    }
+    let &(_, bits, at) = TOLD.iter().find(|(told, ..)| u64::from(*told) == number)?;
+    let mut arguments = args.0;
+    for (index, argument) in arguments.iter_mut().enumerate() {
+        if bits & 1 << index == 0 {
+            *argument = 0;
         }
     }
-    let Some((arguments, path)) = told else { return };
+    let path = if at < 6 { path(args.0[usize::from(at)]) } else { Vec::new() };
     let mut list = ARGUMENTS.borrow();
     let is_it = |told: &Told| told.number == number && told.arguments == arguments && told.path == path;
     match list.iter().position(is_it) {
         Some(id) => {
             let count = &mut list[id].count;
-            if count.add(error) {
+            if count.add() {
                 tell!("n {id} {} {} {}", count.made, count.failed, count.error);
             }
+            Some(id)
         }
         None if list.len() >= MOST || list.try_reserve(1).is_err() => {
             let mut lost = LOST.borrow();
@@ -203,6 +199,7 @@ fn count(number: u64, told: Option<([u64; 6], Vec<u8>)>, error: Option<u16>) {
             if lost.is_power_of_two() {
                 tell!("lost {lost}");
             }
+            None
         }
         None => {
             let id = list.len();
@@ -213,10 +210,26 @@ fn count(number: u64, told: Option<([u64; 6], Vec<u8>)>, error: Option<u16>) {
             }
             tell!("{}", if path.is_empty() { "-" } else { "" });
             let mut count = Count::NONE;
-            count.add(error);
+            count.add();
             tell!("n {id} {} {} {}", count.made, count.failed, count.error);
             list.push(Told { number, arguments, path, count });
+            Some(id)
         }
+    }
+}
+
+/// Counts a failure of a call that was counted.
+fn failed(number: u64, told: Option<usize>, error: u16) {
+    if let Some(call) = CALLS_MADE.borrow().get_mut(number as usize)
+        && call.fail(error)
+    {
+        tell!("c {number} {} {} {}", call.made, call.failed, call.error);
+    }
+    if let Some(id) = told
+        && let Some(told) = ARGUMENTS.borrow().get_mut(id)
+        && told.count.fail(error)
+    {
+        tell!("n {id} {} {} {}", told.count.made, told.count.failed, told.count.error);
     }
 }
 
