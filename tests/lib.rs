@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The folder of the workspace.
@@ -223,7 +224,7 @@ pub struct Server {
     /// The host's end of the guest's port.
     pub port: u16,
     said: Arc<Mutex<Vec<u8>>>,
-    reader: Option<std::thread::JoinHandle<()>>,
+    listens: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -267,7 +268,7 @@ impl Server {
             .expect("timeout(1) runs");
         let mut output = child.stdout.take().expect("a pipe");
         let said = Arc::new(Mutex::new(Vec::new()));
-        let mut server = Self { child, port: 0, said: said.clone(), reader: None };
+        let mut server = Self { child, port: 0, said: said.clone(), listens: None };
         let mut chunk = [0; 4096];
         while !server.said().contains(ready) {
             match output.read(&mut chunk) {
@@ -275,7 +276,7 @@ impl Server {
                 Ok(count) => keep(&said, &chunk[..count]),
             }
         }
-        server.reader = Some(std::thread::spawn(move || {
+        server.listens = Some(std::thread::spawn(move || {
             while let Ok(count @ 1..) = output.read(&mut chunk) {
                 keep(&said, &chunk[..count]);
             }
@@ -300,22 +301,36 @@ impl Server {
         stream
     }
 
-    /// Asks the program to end; the status that comes of it within some minutes, and all that was said.
-    pub fn end(mut self) -> (Option<i32>, String) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let reader = self.reader.take();
-        let said = self.said.clone();
-        let status = self.status();
-        // Only when the other end is closed is everything there.
-        if let (Some(_), Some(reader)) = (status, reader) {
-            let _ = reader.join();
-        }
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        (status, String::from_utf8_lossy(&said).replace('\r', ""))
+    /// Sends a signal (`TERM`) to the runner, once: timeout(1) would pass it on twice.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+        let sent = Command::new("kill").args(["-s", name, children.trim()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{name} to {children:?}");
     }
 
     /// The status that the program ends with, within some minutes.
     pub fn status(mut self) -> Option<i32> {
+        self.wait()
+    }
+
+    /// The same, and all that was said.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.wait();
+        // Only when the other end is closed is everything there.
+        if let (Some(_), Some(listens)) = (status, self.listens.take()) {
+            let _ = listens.join();
+        }
+        (status, self.said().replace('\r', ""))
+    }
+
+    /// Asks the program to end.
+    pub fn end(self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    fn wait(&mut self) -> Option<i32> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if let Ok(Some(status)) = self.child.try_wait() {

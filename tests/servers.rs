@@ -97,6 +97,39 @@ fn redis_keeps_its_log_in_memory() {
     assert_eq!(server.status(), Some(0));
 }
 
+/// Time enough that the end is never the runner's.
+const GRACE: [&str; 2] = ["--grace", "600"];
+
+/// Sends the runner a signal; the program's status, and all that the console said.
+fn end(server: Server, signal: &str) -> (Option<i32>, String) {
+    server.signal(signal);
+    server.ended()
+}
+
+#[test]
+fn redis_saves_what_it_has_when_it_is_ended() {
+    let scratch = Scratch::new("schema = 1\nextends = \"preset:redis\"\n[set]\n\"fs.share\" = true\n");
+    fs::create_dir(scratch.path().join("saved")).expect("a folder");
+    let network = ["--bind", "0.0.0.0", "--protected-mode", "no"];
+    let saving = ["--dir", "/saved", "--save", "3600 1"];
+    let args = [&GRACE[..], &["--share", "saved:/saved", "--"], &network, &saving].concat();
+    let mut value = "none".to_owned();
+    for (signal, next) in [("TERM", "first"), ("INT", "second")] {
+        let server = Server::start(&scratch, 6379, REDIS_READY, &args);
+        if next != "first" {
+            assert_eq!(redis(&server, &["GET", "key"]), [value]);
+        }
+        assert_eq!(redis(&server, &["SET", "key", next]), ["OK"]);
+        value = next.to_owned();
+        let (status, said) = end(server, signal);
+        assert_eq!(status, Some(0), "{said}");
+        for words in [&format!("Received SIG{signal} scheduling shutdown"), "DB saved on disk", "bye bye"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+    assert!(fs::read(scratch.path().join("saved/dump.rdb")).expect("a file").starts_with(b"REDIS"));
+}
+
 #[test]
 fn redis_under_a_thousand_clients() {
     allow_many_files();
@@ -194,6 +227,17 @@ fn nginx_answers_curl_and_apachebench() {
     assert!(!said.contains("answered ENOSYS") && !said.contains("[alert]"), "{said}");
 }
 
+#[test]
+fn nginx_ends_in_order() {
+    for (signal, words) in [("TERM", "signal 15 (SIGTERM) received"), ("INT", "signal 2 (SIGINT) received")] {
+        let server = nginx("", &GRACE);
+        assert_eq!(curl_text(&server, &[":/"]), "<h1>bespoke</h1>\n");
+        let (status, said) = end(server, signal);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.contains(words) && said.trim_end().ends_with("exit"), "{said}");
+    }
+}
+
 /// Makes a key and a certificate for 127.0.0.1 in a folder.
 fn certificate(folder: &Path) {
     let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
@@ -261,7 +305,7 @@ fn nginx_speaks_tls() {
 #[test]
 fn memcached_answers_its_own_clients() {
     let scratch = Scratch::new("schema = 1\nextends = \"preset:memcached\"\n");
-    let server = Server::start(&scratch, 11211, "", &["-m", "96M"]);
+    let server = Server::start(&scratch, 11211, "", &[&["-m", "96M"][..], &GRACE].concat());
     let servers = format!("--servers=127.0.0.1:{}", server.port);
     // It says nothing when it is ready, and QEMU is slow to try again what comes before.
     let started = Instant::now();
@@ -296,6 +340,8 @@ fn memcached_answers_its_own_clients() {
     let told = ask("memcstat", &[&servers], b"");
     assert!(told.contains("curr_connections: ") && told.contains("rejected_connections: 0\n"), "{told}");
     assert!(!server.said().contains("answered ENOSYS"), "{}", server.said());
+    let (status, said) = end(server, "TERM");
+    assert_eq!(status, Some(0), "{said}");
 }
 
 /// What both web servers of ours answer.
@@ -330,6 +376,42 @@ fn tokio_and_hyper_answer_curl() {
     web(boot_new(&package("web"), "http-rust", "ready", &["-m", "64M"]));
 }
 
+/// A request that is under way when the server is asked to end, and what it says meanwhile, is answered, and then it ends.
+fn ends_after_its_answer(server: Server, ending: &str) {
+    let mut stream = server.connect();
+    let head = "POST /echo HTTP/1.1\r\nHost: guest\r\nConnection: close\r\nExpect: 100-continue\r\n";
+    write!(stream, "{head}Content-Length: 10\r\n\r\n").expect("half a request");
+    // Go says that it may continue once somebody wants the rest, hyper begins its answer.
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the begin of an answer");
+        answer.push(byte[0].into());
+    }
+    server.signal("TERM");
+    while !server.said().contains(ending) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stream.write_all(b"other half").expect("the other half");
+    stream.read_to_string(&mut answer).expect("the answer, then the end");
+    assert!(answer.contains("HTTP/1.1 200 OK\r\n") && answer.contains("other half"), "{answer}");
+    let (status, said) = server.ended();
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("ended"), "{said}");
+}
+
+#[test]
+fn gos_web_server_ends_in_order() {
+    let args = [&["-m", "128M"][..], &GRACE].concat();
+    ends_after_its_answer(boot_new(&program("web.go", "go"), "http-go", "ready", &args), "ending");
+}
+
+#[test]
+fn tokio_ends_in_order() {
+    let args = [&["-m", "64M"][..], &GRACE].concat();
+    ends_after_its_answer(boot_new(&package("web"), "http-rust", "ready", &args), "ending");
+}
+
 #[test]
 fn cpythons_web_server_answers_curl() {
     let (program, library) = python();
@@ -339,8 +421,21 @@ fn cpythons_web_server_answers_curl() {
     ));
     site(&scratch);
     assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
-    let serve =
-        ["-m", "512M", "--", "-IBu", "-m", "http.server", "80", "--directory", "/site", "-p", "HTTP/1.1"];
+    let serve = [
+        "-m",
+        "512M",
+        "--grace",
+        "600",
+        "--",
+        "-IBu",
+        "-m",
+        "http.server",
+        "80",
+        "--directory",
+        "/site",
+        "-p",
+        "HTTP/1.1",
+    ];
     let server = Server::start(&scratch, 80, "Serving HTTP on 0.0.0.0 port 80", &serve);
     assert_eq!(curl_text(&server, &[":/"]), "<h1>bespoke</h1>\n");
     assert!(curl(&server, &[":/large.bin"]) == pattern(7_000_001), "the bytes differ");
@@ -348,4 +443,7 @@ fn cpythons_web_server_answers_curl() {
     assert!(listing.contains("<a href=\"er/\">er/</a>"), "{listing}");
     assert_eq!(curl_text(&server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), "404");
     apachebench(&server, "/index.html", 100, &["-c", "10"]);
+    let (status, said) = end(server, "INT");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.ends_with("Keyboard interrupt received, exiting.\n"), "{said}");
 }

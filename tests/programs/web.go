@@ -1,13 +1,15 @@
-// A web server of Go's own: a greeting, an echo, many bytes, the machine's free memory, and a way out.
+// A web server of Go's own: a greeting, an echo, many bytes, the machine's free memory, and ways out.
 package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -48,6 +50,20 @@ func main() {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	server := http.Server{}
+	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	done := make(chan error)
+	go func() {
+		<-ended.Done()
+		fmt.Println("ending")
+		done <- server.Shutdown(context.Background())
+	}()
 	fmt.Println("ready")
-	fmt.Println(http.Serve(listener, nil))
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	// Requests that are under way come to their end first.
+	fmt.Println("ended", <-done)
 }

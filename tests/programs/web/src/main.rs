@@ -1,4 +1,4 @@
-//! A web server of tokio and hyper: a greeting, an echo, many bytes, the machine's free memory, and a way out.
+//! A web server of tokio and hyper: a greeting, an echo, many bytes, the machine's free memory, and ways out.
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -9,6 +9,8 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
@@ -44,11 +46,17 @@ fn main() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_io().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("0.0.0.0:80").await?;
+        let mut end = signal(SignalKind::terminate())?;
+        let mut requests = JoinSet::new();
         println!("ready");
         loop {
-            let (stream, _) = listener.accept().await?;
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted?.0,
+                _ = end.recv() => break,
+                Some(_) = requests.join_next() => continue,
+            };
             let _ = stream.set_nodelay(true);
-            tokio::spawn(async move {
+            requests.spawn(async move {
                 let connection = http1::Builder::new()
                     .half_close(true)
                     .pipeline_flush(true)
@@ -57,5 +65,10 @@ fn main() -> std::io::Result<()> {
                 let _ = connection.await;
             });
         }
+        println!("ending");
+        // Requests that are under way come to their end first.
+        while requests.join_next().await.is_some() {}
+        println!("ended");
+        Ok(())
     })
 }
