@@ -2,15 +2,13 @@
 
 use crate::expected::{Expected, Outcome, Verdict};
 use crate::guest::{Guest, Heard};
+use crate::record::{Record, each};
 use bespoke_tests::{Scratch, workspace};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 
 const PROGRAM: &str = "/usr/bin/python3.11";
 const LIBRARY: &str = "/usr/lib/python3.11";
-/// Modules in one boot.
-const BATCH: usize = 6;
 
 /// Why the suite cannot run here, if it cannot. The list of expectations is that of one version.
 pub fn missing() -> Option<String> {
@@ -42,28 +40,12 @@ fn message(line: &str) -> Option<[String; 3]> {
     Some([next(), next(), next()])
 }
 
-/// Prints how many tests of a module have been heard of.
-fn progress(module: &str, outcomes: &Mutex<BTreeMap<String, Outcome>>) {
-    let outcomes = outcomes.lock().expect("nobody panics with it");
-    let module = module.split('.').next().unwrap_or(module);
-    let of_module = || outcomes.iter().filter(|(test, _)| test.split('.').next() == Some(module));
-    let passed = of_module().filter(|(_, outcome)| outcome.verdict == Verdict::Pass).count();
-    println!("{module}: {passed} of {} passed", of_module().count());
-}
-
-/// Runs modules or single tests in one boot, or several when a test ends the machine. What each test gave is added to `outcomes`.
-fn run_batch(
-    scratch: &Scratch,
-    what: &[String],
-    expected: &Expected,
-    outcomes: &Mutex<BTreeMap<String, Outcome>>,
-) {
+/// Runs a module or single tests of one, in several boots when a test ends the machine.
+fn run_module(scratch: &Scratch, what: &[String], expected: &Expected) -> BTreeMap<String, Outcome> {
+    let mut outcomes = BTreeMap::new();
     let mut rest = what.to_vec();
     let mut avoid: Vec<String> = what.iter().flat_map(|module| expected.avoided(module)).collect();
-    let tell = |test: &str, verdict, text| {
-        outcomes.lock().expect("nobody panics with it").insert(test.to_owned(), Outcome { verdict, text });
-    };
-    while !rest.is_empty() {
+    'boot: while !rest.is_empty() {
         let mut arguments = rest.clone();
         arguments.splice(0..0, ["-B", "-bb", "/suite/run.py"].map(str::to_owned));
         arguments.extend(avoid.iter().map(|test| format!("-{test}")));
@@ -79,73 +61,54 @@ fn run_batch(
                 said.push(line);
                 continue;
             };
-            match kind.as_str() {
-                "done" => {
-                    progress(&module, outcomes);
-                    return;
-                }
+            let verdict = match kind.as_str() {
+                "done" => break 'boot,
                 "module" => {
-                    if !module.is_empty() {
-                        progress(&module, outcomes);
-                    }
                     let before = rest.iter().position(|other| *other == name).unwrap_or(0);
                     rest.drain(..before);
                     module = name;
                     started.clear();
+                    continue;
                 }
                 "start" => {
                     started = name;
                     said.clear();
+                    continue;
                 }
-                "pass" | "expected-failure" => tell(&name, Verdict::Pass, text),
-                "skip" | "module-skip" => tell(&name, Verdict::Skip, text),
-                _ => tell(&name, Verdict::Fail, text),
-            }
+                "pass" | "expected-failure" => Verdict::Pass,
+                "skip" | "module-skip" => Verdict::Skip,
+                _ => Verdict::Fail,
+            };
+            outcomes.insert(name, Outcome { verdict, text });
         };
         assert!(!module.is_empty(), "the interpreter {end} before the first module: {said:#?}");
         let tail = said[said.len().saturating_sub(10)..].join("\n");
         let culprit = if started.is_empty() { module.clone() } else { started };
         println!("{culprit} {end}: {tail}");
-        tell(&culprit, Verdict::Fail, format!("{tail}\n{end}"));
+        let outcome = Outcome { verdict: Verdict::Fail, text: format!("{tail}\n{end}") };
+        outcomes.insert(culprit.clone(), outcome);
         if avoid.contains(&culprit) || rest.contains(&culprit) {
             rest.remove(0); // it is not the test that ends the machine, but its module
         } else {
             avoid.push(culprit);
         }
     }
+    outcomes
 }
 
 /// Runs modules, several machines at a time.
-pub fn run(modules: &[String], expected: &Expected) -> BTreeMap<String, Outcome> {
+pub fn run(modules: &[String], expected: &Expected, record: &Record) -> BTreeMap<String, Outcome> {
     let scratch = config();
-    let outcomes = Mutex::new(BTreeMap::new());
-    let in_parallel = |what: &[String], size: usize| {
-        let batches = Mutex::new(what.chunks(size));
-        let next = || batches.lock().expect("nobody panics with it").next();
-        let machines = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            for _ in 0..machines {
-                scope.spawn(|| {
-                    while let Some(batch) = next() {
-                        run_batch(&scratch, batch, expected, &outcomes);
-                    }
-                });
-            }
-        });
-    };
-    in_parallel(modules, BATCH);
-    // A second try, alone, for what failed and should not: the suite asserts times here and there, as its own runner knows.
-    let again: Vec<String> = {
-        let outcomes = outcomes.lock().expect("nobody panics with it");
-        let failed = |(test, outcome): &(&String, &Outcome)| {
-            outcome.verdict == Verdict::Fail && expected.of(test).0 != Verdict::Fail && test.contains('.')
-        };
-        outcomes.iter().filter(failed).map(|(test, _)| test.clone()).collect()
-    };
-    // So many are no accident, and more than a machine's command line holds.
-    if (1..50).contains(&again.len()) {
-        println!("a second try for {}", again.join(" "));
-        in_parallel(&again, again.len());
-    }
-    outcomes.into_inner().expect("nobody panics with it")
+    each(modules, record, |module| {
+        let mut outcomes = run_module(&scratch, std::slice::from_ref(module), expected);
+        // A second try, alone, for what failed and should not: the suite asserts times here and there, as its own runner knows.
+        let again = expected.failed(&outcomes);
+        let again: Vec<String> = again.into_iter().filter(|test| test.contains('.')).collect();
+        // So many are no accident, and more than a machine's command line holds.
+        if (1..50).contains(&again.len()) {
+            println!("{module}: a second try for {}", again.join(" "));
+            outcomes.extend(run_module(&scratch, &again, expected));
+        }
+        outcomes
+    })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What became of a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Verdict {
     Pass,
     /// The test itself found that it does not apply.
@@ -18,7 +18,7 @@ pub enum Verdict {
 }
 
 /// A verdict, and what the suite said with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Outcome {
     pub verdict: Verdict,
     pub text: String,
@@ -93,6 +93,14 @@ impl Expected {
         let lines =
             self.known.iter().filter(|(test, (verdict, _))| *verdict == Verdict::Avoid && inside(test));
         lines.map(|(test, _)| test.clone()).collect()
+    }
+
+    /// The tests that failed and are expected to do otherwise.
+    pub fn failed(&self, outcomes: &BTreeMap<String, Outcome>) -> Vec<String> {
+        let failed = |(test, outcome): &(&String, &Outcome)| {
+            outcome.verdict == Verdict::Fail && self.of(test).0 != Verdict::Fail
+        };
+        outcomes.iter().filter(failed).map(|(test, _)| test.clone()).collect()
     }
 
     /// Where outcomes differ from what is expected, and lines about tests of these modules that are not there.
@@ -187,6 +195,10 @@ impl Expected {
 
 /// Why a test fails, where its last words say so: it asked for a second process.
 fn evident(text: &str) -> Option<&'static str> {
+    if ["BGSAVE failed", "Can't execute an AOF background rewriting"].iter().any(|words| text.contains(words))
+    {
+        return Some("There is one process: BGSAVE and BGREWRITEAOF ask for fork.");
+    }
     let refused =
         ["[Errno 38] Function not implemented", "fork/exec"].iter().any(|words| text.contains(words));
     let asked = [

@@ -2,12 +2,12 @@
 
 use crate::expected::{Expected, Outcome, Verdict};
 use crate::guest::{Guest, Heard};
+use crate::record::{Record, each};
 use bespoke_tests::{Scratch, workspace};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 /// The version whose tests the list tells of.
 const VERSION: &str = "go1.19";
@@ -127,17 +127,13 @@ fn result(line: &str) -> Option<(Verdict, &str)> {
 }
 
 /// Runs the tests of one package, in several boots when one ends the machine.
-fn run_package(
-    sources: &Path,
-    package: &str,
-    expected: &Expected,
-    outcomes: &Mutex<BTreeMap<String, Outcome>>,
-) {
+fn run_package(sources: &Path, package: &str, expected: &Expected) -> BTreeMap<String, Outcome> {
     let program = build(sources, package);
     let scratch = config(sources, package, &program);
-    let tell = |name: &str, verdict, text: &str| {
+    let mut outcomes = BTreeMap::new();
+    let mut tell = |name: &str, verdict, text: &str| {
         let outcome = Outcome { verdict, text: text.to_owned() };
-        outcomes.lock().expect("nobody panics with it").insert(format!("{package}.{name}"), outcome);
+        outcomes.insert(format!("{package}.{name}"), outcome);
     };
     let avoided = expected.avoided(package);
     let mut rest: Vec<String> =
@@ -205,28 +201,16 @@ fn run_package(
             println!("{package}: a second try for {}", rest.join(" "));
         }
     }
-    let outcomes = outcomes.lock().expect("nobody panics with it");
-    let prefix = format!("{package}.");
-    let here = || outcomes.iter().filter(|(test, _)| test.starts_with(&prefix));
-    let passed = here().filter(|(_, outcome)| outcome.verdict == Verdict::Pass).count();
-    println!("{package}: {passed} of {} passed", here().count());
+    outcomes
 }
 
 /// Runs packages, several machines at a time.
-pub fn run(sources: &Path, packages: &[String], expected: &Expected) -> BTreeMap<String, Outcome> {
+pub fn run(
+    sources: &Path,
+    packages: &[String],
+    expected: &Expected,
+    record: &Record,
+) -> BTreeMap<String, Outcome> {
     zones(&root());
-    let outcomes = Mutex::new(BTreeMap::new());
-    let queue = Mutex::new(packages.iter());
-    let next = || queue.lock().expect("nobody panics with it").next();
-    let machines = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..machines {
-            scope.spawn(|| {
-                while let Some(package) = next() {
-                    run_package(sources, package, expected, &outcomes);
-                }
-            });
-        }
-    });
-    outcomes.into_inner().expect("nobody panics with it")
+    each(packages, record, |package| run_package(sources, package, expected))
 }

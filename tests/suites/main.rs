@@ -1,15 +1,19 @@
 //! Test suites that others wrote, run on the library OS and held against lists of what is expected (`tests/suites/*.toml`).
 //!
 //! `cargo test --release -p bespoke-tests --test suites` runs the quick part, with `-- --ignored --nocapture` the whole;
-//! `SUITES_ONLY="test_os test_io"` runs some modules of the whole. `SUITES_REWRITE=1` writes the lists anew.
+//! `SUITES_ONLY="test_os test_io"` runs some modules of the whole, `SUITES_RESUME=1` goes on where a whole run was broken off.
+//! `SUITES_REWRITE=1` writes the lists anew.
 
 mod cpython;
 mod expected;
 mod go;
 mod guest;
+mod record;
+mod redis;
 
 use bespoke_tests::Scratch;
 use expected::{Expected, Outcome, Verdict, is_rewriting};
+use record::Record;
 use std::collections::BTreeMap;
 
 /// Writes the files of `/etc` and an empty folder `bin` that tests look into, to be packed from a scratch folder.
@@ -61,18 +65,41 @@ fn chosen(expected: &Expected) -> Vec<String> {
     }
 }
 
-fn cpython(choose: impl FnOnce(&Expected) -> Vec<String>) {
+/// The quick part of a suite, or the whole, of which results are kept.
+#[derive(Clone, Copy)]
+enum Part {
+    Quick,
+    Whole,
+}
+
+impl Part {
+    fn modules(self, expected: &Expected) -> Vec<String> {
+        match self {
+            Part::Quick => expected.quick.clone(),
+            Part::Whole => chosen(expected),
+        }
+    }
+
+    fn record(self, name: &str) -> Record {
+        match self {
+            Part::Quick => Record::NONE,
+            Part::Whole => Record::of_suite(name),
+        }
+    }
+}
+
+fn cpython(part: Part) {
     if let Some(reason) = cpython::missing() {
         println!("skipped: {reason}");
         return;
     }
     let expected = Expected::read("cpython");
-    let modules = choose(&expected);
-    let outcomes = cpython::run(&modules, &expected);
+    let modules = part.modules(&expected);
+    let outcomes = cpython::run(&modules, &expected, &part.record("cpython"));
     judge("cpython", &expected, &modules, &outcomes);
 }
 
-fn go(choose: impl FnOnce(&Expected) -> Vec<String>) {
+fn go(part: Part) {
     let sources = match go::sources() {
         Ok(sources) => sources,
         Err(reason) => {
@@ -81,29 +108,54 @@ fn go(choose: impl FnOnce(&Expected) -> Vec<String>) {
         }
     };
     let expected = Expected::read("go");
-    let packages = choose(&expected);
-    let outcomes = go::run(&sources, &packages, &expected);
+    let packages = part.modules(&expected);
+    let outcomes = go::run(&sources, &packages, &expected, &part.record("go"));
     judge("go", &expected, &packages, &outcomes);
+}
+
+fn redis(part: Part) {
+    let suite = match redis::sources() {
+        Ok(suite) => suite,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let expected = Expected::read("redis");
+    let units = part.modules(&expected);
+    let outcomes = redis::run(&suite, &units, &expected, &part.record("redis"));
+    judge("redis", &expected, &units, &outcomes);
 }
 
 #[test]
 fn cpython_quick() {
-    cpython(|expected| expected.quick.clone());
+    cpython(Part::Quick);
 }
 
 #[test]
 #[ignore = "minutes: the whole suite"]
 fn cpython_whole() {
-    cpython(chosen);
+    cpython(Part::Whole);
 }
 
 #[test]
 fn go_quick() {
-    go(|expected| expected.quick.clone());
+    go(Part::Quick);
 }
 
 #[test]
 #[ignore = "minutes: the whole suite"]
 fn go_whole() {
-    go(chosen);
+    go(Part::Whole);
+}
+
+#[test]
+fn redis_quick() {
+    redis(Part::Quick);
+}
+
+#[test]
+#[ignore = "minutes: the whole suite"]
+fn redis_whole() {
+    redis(Part::Whole);
 }
