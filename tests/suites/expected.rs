@@ -57,6 +57,11 @@ pub struct Expected {
     known: BTreeMap<String, (Verdict, String)>,
 }
 
+/// Whether a test is a module's, or is what went wrong with the module itself.
+fn lies_in(test: &str, module: &str) -> bool {
+    test.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Stands for the reason that somebody has yet to find.
 const UNKNOWN: &str = "?";
 
@@ -89,9 +94,10 @@ impl Expected {
 
     /// Tests of a module that are not started.
     pub fn avoided(&self, module: &str) -> Vec<String> {
-        let inside = |test: &str| test.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
-        let lines =
-            self.known.iter().filter(|(test, (verdict, _))| *verdict == Verdict::Avoid && inside(test));
+        let lines = self
+            .known
+            .iter()
+            .filter(|(test, (verdict, _))| *verdict == Verdict::Avoid && lies_in(test, module));
         lines.map(|(test, _)| test.clone()).collect()
     }
 
@@ -119,10 +125,9 @@ impl Expected {
         let classes: BTreeSet<&str> =
             outcomes.keys().filter_map(|test| Some(test.rsplit_once('.')?.0)).collect();
         for (line, (verdict, _)) in &self.known {
-            let module = line.split('.').next().unwrap_or_default();
             let there = outcomes.contains_key(line)
                 || line.strip_suffix(".*").is_some_and(|class| classes.contains(class));
-            if modules.iter().any(|ran| ran == module) && !there && *verdict != Verdict::Avoid {
+            if modules.iter().any(|module| lies_in(line, module)) && !there && *verdict != Verdict::Avoid {
                 surprises.push(format!("{line}: is listed, but there is no such test"));
             }
         }
@@ -131,7 +136,7 @@ impl Expected {
 
     /// Writes the list anew from what these modules gave. Reasons are kept; new skips get what the test said, other new lines `?`.
     pub fn rewrite(&self, modules: &[String], outcomes: &BTreeMap<String, Outcome>) {
-        let ran = |test: &str| modules.iter().any(|module| test.split('.').next() == Some(module));
+        let ran = |test: &str| modules.iter().any(|module| lies_in(test, module));
         let mut known: BTreeMap<String, (Verdict, String)> = BTreeMap::new();
         let stays = |test: &str, verdict| !ran(test) || verdict == Verdict::Avoid;
         known.extend(
