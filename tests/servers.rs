@@ -376,8 +376,8 @@ fn tokio_and_hyper_answer_curl() {
     web(boot_new(&package("web"), "http-rust", "ready", &["-m", "64M"]));
 }
 
-/// A request that is under way when the server is asked to end, and what it says meanwhile, is answered, and then it ends.
-fn ends_after_its_answer(server: Server, ending: &str) {
+/// Half a request, of which the server has begun to read the body.
+fn half_a_request(server: &Server) -> (TcpStream, String) {
     let mut stream = server.connect();
     let head = "POST /echo HTTP/1.1\r\nHost: guest\r\nConnection: close\r\nExpect: 100-continue\r\n";
     write!(stream, "{head}Content-Length: 10\r\n\r\n").expect("half a request");
@@ -388,6 +388,14 @@ fn ends_after_its_answer(server: Server, ending: &str) {
         stream.read_exact(&mut byte).expect("the begin of an answer");
         answer.push(byte[0].into());
     }
+    (stream, answer)
+}
+
+/// A request that is under way when the server is asked to end, and what it says meanwhile, is answered, and then it ends.
+fn ends_after_its_answer(server: Server, ending: &str) {
+    let (mut stream, mut answer) = half_a_request(&server);
+    // The machine is gone with the program, and what is on its way out then: another request holds it until the answer is read.
+    let (mut other, _) = half_a_request(&server);
     server.signal("TERM");
     while !server.said().contains(ending) {
         std::thread::sleep(Duration::from_millis(20));
@@ -395,6 +403,7 @@ fn ends_after_its_answer(server: Server, ending: &str) {
     stream.write_all(b"other half").expect("the other half");
     stream.read_to_string(&mut answer).expect("the answer, then the end");
     assert!(answer.contains("HTTP/1.1 200 OK\r\n") && answer.contains("other half"), "{answer}");
+    other.write_all(b"other half").expect("the other half");
     let (status, said) = server.ended();
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("ended"), "{said}");
