@@ -325,7 +325,13 @@ impl Subject {
             Work::Ends(args, ..) => {
                 let mut command = vec!["fit", "app.toml", "--learn", "--"];
                 command.extend(args.iter().map(String::as_str));
-                let run = scratch.run(&command);
+                // Which calls of the scheduler a threaded program makes hangs on how its threads meet: then another run adds what one lacks.
+                let mut run = scratch.run(&command);
+                for _ in 0..3 {
+                    if run.out.contains("not proven: ") && run.out.contains("; refused were sched_yield\n") {
+                        run = scratch.run(&command);
+                    }
+                }
                 assert_eq!(run.status, 0, "{}: {}{}", self.name(), run.out, run.err);
                 run.out
             }
