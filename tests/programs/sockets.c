@@ -312,6 +312,34 @@ static void many(void) {
     close(poller);
 }
 
+/* A connection that was refused, to a socket that does not wait: told once, and then the socket is as new. */
+static void refused(void) {
+    struct sockaddr_in address = loopback(0);
+    socklen_t length = sizeof address;
+    int bound = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), error = 0;
+    CHECK(bind(bound, NAME(address)) == 0);
+    getsockname(bound, (struct sockaddr *)&address, &length);
+    for (int round = 0; round < 2; round++) {
+        FAILS(connect(client, NAME(address)), EINPROGRESS);
+        struct pollfd one = {.fd = client, .events = POLLOUT};
+        CHECK(poll(&one, 1, -1) == 1);
+        FAILS(connect(client, NAME(address)), ECONNREFUSED);
+    }
+    FAILS(connect(client, NAME(address)), EINPROGRESS);
+    struct pollfd one = {.fd = client, .events = POLLOUT};
+    CHECK(poll(&one, 1, -1) == 1);
+    length = sizeof error;
+    CHECK(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == ECONNREFUSED);
+    FAILS(connect(client, NAME(address)), ECONNABORTED);
+    CHECK(listen(bound, 1) == 0);
+    FAILS(connect(client, NAME(address)), EINPROGRESS);
+    CHECK(poll(&one, 1, -1) == 1);
+    CHECK(connect(client, NAME(address)) == 0);
+    FAILS(connect(client, NAME(address)), EISCONN);
+    close(client);
+    close(bound);
+}
+
 /* A port that is bound is nobody's to connect from: a connection to it from itself would be made. */
 static void alone(void) {
     struct sockaddr_in address = loopback(0);
@@ -348,6 +376,7 @@ int main(int count, char **arguments) {
     streams();
     datagrams();
     many();
+    refused();
     alone();
     printf("%d failures\n", failures);
     return failures != 0;

@@ -11,6 +11,7 @@ mod buffer;
 pub mod congestion;
 pub mod connection;
 pub mod engine;
+mod farewell;
 pub mod listener;
 mod requests;
 pub mod segment;

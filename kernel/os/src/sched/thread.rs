@@ -5,7 +5,7 @@ mod mask;
 mod stack;
 mod usage;
 
-pub use idle::Idle;
+pub use idle::{Idle, wait_until};
 pub use mask::{PROCESS_SIGNALS, with_mask};
 pub use usage::{all_cycles, cycles_of, own_cycles};
 

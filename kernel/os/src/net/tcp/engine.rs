@@ -517,6 +517,11 @@ fn work(now: u64) -> u64 {
     }
 }
 
+/// All that is made, being made or ending.
+pub fn connections() -> Vec<Rc<Connection>> {
+    ENGINE.borrow().as_ref().map(|engine| engine.connections.values().cloned().collect()).unwrap_or_default()
+}
+
 /// Bytes of the buffers for receiving and sending of a socket's connections.
 pub fn sizes(common: &Common) -> (usize, usize) {
     let or = |wanted: usize, own: u64| if wanted != 0 { wanted } else { own as usize };

@@ -297,11 +297,20 @@ impl Protocol for Tcp {
     fn connect(&self, name: &[u8], nonblocking: bool) -> Result<()> {
         if let Some(connection) = self.connection() {
             if self.connecting.get() {
-                return match self.made(&connection, true) {
+                let made = match self.made(&connection, true) {
+                    // SO_ERROR has told why.
+                    Ok(()) if connection.phase() == Phase::Closed => Err(Errno::ECONNABORTED),
+                    made => made,
+                };
+                return match made {
                     Err(Errno::EAGAIN) if nonblocking => Err(Errno::EALREADY),
                     Err(Errno::EAGAIN) => self.finish(&connection),
+                    // It is told once; the next call starts anew (`inet_stream_connect` of Linux).
                     other => {
                         self.connecting.set(false);
+                        if other.is_err() {
+                            *self.state.borrow_mut() = State::Idle;
+                        }
                         other
                     }
                 };

@@ -25,7 +25,32 @@ fn take() -> Option<Rc<Thread>> {
     SCHEDULER.borrow().ready.pop_front()
 }
 
-/// The thread whose turn it is, waited for if nobody is ready. The one place where the processor halts.
+/// Does what is due, and waits for what comes next unless `is_done` then. False: nothing ever will come. The one place where the processor
+/// halts.
+fn pause(is_done: impl FnOnce() -> bool) -> bool {
+    let wait = idles().iter().map(|idle| (idle.item)()).max().unwrap_or(Idle::Never);
+    if is_done() {
+        return true;
+    }
+    match wait {
+        // What comes between the look and the halt ends the halt.
+        Idle::Interrupt => interrupts::enable_and_hlt(),
+        Idle::Look => {
+            interrupts::enable();
+            core::hint::spin_loop();
+        }
+        Idle::Never => return false,
+    }
+    interrupts::disable();
+    true
+}
+
+/// Does what is due until `is_done`, or until nothing ever will come. For the end of the machine, when no thread runs any more.
+pub fn wait_until(is_done: impl Fn() -> bool) {
+    while !is_done() && pause(&is_done) {}
+}
+
+/// The thread whose turn it is, waited for if nobody is ready.
 pub fn next_ready() -> Rc<Thread> {
     if let Some(next) = take() {
         return next;
@@ -33,24 +58,15 @@ pub fn next_ready() -> Rc<Thread> {
     charge(&current());
     IDLE.store(true, Ordering::Relaxed);
     loop {
-        let wait = idles().iter().map(|idle| (idle.item)()).max().unwrap_or(Idle::Never);
+        let comes = pause(|| !SCHEDULER.borrow().ready.is_empty());
         if let Some(next) = take() {
             charge(&next);
             IDLE.store(false, Ordering::Relaxed);
             return next;
         }
-        match wait {
-            // What comes between the look and the halt ends the halt.
-            Idle::Interrupt => interrupts::enable_and_hlt(),
-            Idle::Look => {
-                interrupts::enable();
-                core::hint::spin_loop();
-            }
-            Idle::Never => {
-                crate::println!("bespoke: every thread waits for ever");
-                poweroff::power_off(fault::KERNEL_FAILED);
-            }
+        if !comes {
+            crate::println!("bespoke: every thread waits for ever");
+            poweroff::power_off(fault::KERNEL_FAILED);
         }
-        interrupts::disable();
     }
 }
