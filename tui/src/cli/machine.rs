@@ -47,7 +47,7 @@ impl Drop for Raw {
     }
 }
 
-/// Within this time a signal is the same one: who signals a group and its leader signals twice.
+/// Within this time a signal that comes again is the same one: who signals a group and its leader signals twice.
 const SAME: Duration = Duration::from_millis(200);
 
 /// Ends the program in order if it can be asked to, and the machine at once otherwise, or when asked again.
@@ -55,8 +55,8 @@ const SAME: Duration = Duration::from_millis(200);
 struct End {
     stopper: Stopper,
     grace: Duration,
-    /// When somebody asked.
-    asked: Arc<Mutex<Option<Instant>>>,
+    /// When somebody asked, and by which signal.
+    asked: Arc<Mutex<Option<(Instant, i32)>>>,
     /// The program did not end in time, or somebody would not wait.
     forced: Arc<AtomicBool>,
 }
@@ -70,11 +70,11 @@ impl End {
         let before = {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let before = *asked;
-            asked.get_or_insert_with(Instant::now);
+            asked.get_or_insert_with(|| (Instant::now(), signal));
             before
         };
         match before {
-            Some(when) if when.elapsed() < SAME => return,
+            Some((when, first)) if signal == first && when.elapsed() < SAME => return,
             Some(_) => return self.force(),
             None => {}
         }
