@@ -10,7 +10,7 @@ use bespoke_tests::fitting::{
     programs, redis, servers, shell, web_servers,
 };
 use bespoke_tests::workloads::answers;
-use bespoke_tests::{Scratch, Server, free_port, program, workspace};
+use bespoke_tests::{Scratch, Server, free_port, program};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -236,8 +236,8 @@ fn what_is_opened_is_packed_and_no_more() {
         eprintln!("not traced: nobody may watch programs here");
         return;
     }
-    // Not in /tmp: what lies there is nothing that an image needs.
-    let folder = tempfile::tempdir_in(workspace().join("target")).expect("a folder");
+    // Not in /tmp, where a checkout may be: what lies there is nothing that an image needs.
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
     for mut subject in [nginx(), http_server()] {
         // What a trace does not find is not there.
         subject.config.clear();

@@ -361,7 +361,7 @@ impl Subject {
             Work::Serves(service) => {
                 let port = free_port();
                 // Not in /tmp: what lies there is nothing that an image needs.
-                let folder = tempfile::tempdir_in(workspace().join("target")).expect("a folder");
+                let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
                 let own = (service.args)(port, folder.path());
                 command.extend(own.iter().map(String::as_str));
                 if !may_watch() {

@@ -15,6 +15,7 @@ fn random_configs_survive_every_call() {
     let probe = program("probe.rs", "bare");
     let tree = &Os::embedded().tree;
     let seed = number("PROBE_SEED", 1);
+    let mut served = 0;
     for seed in seed..seed + number("PROBE_CONFIGS", 10) {
         let mut set = String::new();
         for (id, decision, _) in tree.random(seed).iter() {
@@ -29,8 +30,17 @@ fn random_configs_survive_every_call() {
         }
         let scratch = Scratch::new(&format!("schema = 1\n[program]\npath = {probe:?}\n[set]\n{set}"));
         let run = scratch.boot(&[]);
-        assert_eq!(run.status, 77, "seed {seed}: {run:?}\n{set}");
+        // 79: it is left with no call but the one that ends it.
+        assert!(
+            matches!(run.status, 77 | 79),
+            "seed {seed}: status {}\n{}{}\n{set}",
+            run.status,
+            run.out,
+            run.err
+        );
+        served += u32::from(run.status == 77);
     }
+    assert!(served > 0, "no config serves any call");
 }
 
 #[test]
