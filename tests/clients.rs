@@ -40,12 +40,7 @@ pub fn ask(program: &str, args: &[&str], input: &[u8]) -> String {
 
 /// Runs `redis-cli` against a server; what it printed, as lines.
 pub fn redis(server: &Server, args: &[&str]) -> Vec<String> {
-    redis_at(server.port, args)
-}
-
-/// The same against whatever is at a port of this machine.
-pub fn redis_at(port: u16, args: &[&str]) -> Vec<String> {
-    let port = port.to_string();
+    let port = server.port.to_string();
     let out = ask("redis-cli", &[&["-p", &port], args].concat(), b"");
     out.lines().map(str::to_owned).collect()
 }
@@ -66,12 +61,7 @@ pub fn benchmark(server: &Server, tests: &str, args: &[&str]) {
 
 /// Runs curl against a server; of its arguments those that begin with `:/` are pages of the server.
 pub fn curl(server: &Server, args: &[&str]) -> Vec<u8> {
-    curl_at(server.port, args)
-}
-
-/// The same against whatever is at a port of this machine.
-pub fn curl_at(port: u16, args: &[&str]) -> Vec<u8> {
-    let base = format!("http://127.0.0.1:{port}");
+    let base = format!("http://127.0.0.1:{}", server.port);
     let url = |arg: &&str| match arg.strip_prefix(':') {
         Some(page) => format!("{base}{page}"),
         None => (*arg).to_owned(),

@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 /// A layer: a tar archive.
 pub struct Layer(tar::Builder<Vec<u8>>);
@@ -226,24 +225,24 @@ impl Container {
         made.out
     }
 
-    /// Whether the server at a port of this machine answers.
-    pub fn answers(&self, port: u16) -> bool {
-        crate::workloads::answers(port, self.ask, self.reply, Duration::from_secs(240))
+    /// Whether the server in a machine answers.
+    pub fn answers(&self, server: &Server) -> bool {
+        server.answers(self.ask, self.reply)
     }
 
     /// Boots it, and asks it.
     #[track_caller]
     pub fn check(&self, scratch: &Scratch) {
         let server = Server::start(scratch, self.port, "", &["-m", "128M"]);
-        assert!(self.answers(server.port), "{}: {}", self.what, server.said());
+        assert!(self.answers(&server), "{}: {}", self.what, server.said());
     }
 
     /// Has it watched in a guest while it is asked; what was said.
     #[track_caller]
     pub fn learn(&self, scratch: &Scratch) -> String {
         let server = Server::command(scratch, &["fit", "app.toml", "--learn"], self.port, "");
-        let answers = self.answers(server.port);
-        let (status, said) = server.end();
+        let answers = self.answers(&server);
+        let (status, said) = server.end("TERM");
         assert!(answers && status == Some(0), "{}: {status:?} {said}", self.what);
         said
     }

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use bespoke_kernel::Payload;
 use bespoke_model::Config;
+use bespoke_tests::clients::{REDIS_READY, curl_text, redis};
 use bespoke_tests::container::{self, Layer};
-use bespoke_tests::{Scratch, Server, clients, run_in};
+use bespoke_tests::{Scratch, Server, run_in};
 use serde_json::{Value, json};
 
 const REDIS: &str = "/usr/bin/redis-server";
@@ -64,32 +65,27 @@ fn redis_archive(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-/// What the real client is told.
-fn redis_cli(port: u16, words: &[&str]) -> String {
-    let port = port.to_string();
-    let output = Command::new("redis-cli").args(["-h", "127.0.0.1", "-p", &port]).args(words).output();
-    String::from_utf8(output.expect("redis-cli is installed").stdout).unwrap().trim().to_owned()
-}
-
 fn serves(server: &Server) {
-    assert_eq!(redis_cli(server.port, &["ping"]), "PONG");
-    assert_eq!(redis_cli(server.port, &["set", "from", "a container"]), "OK");
-    assert_eq!(redis_cli(server.port, &["get", "from"]), "a container");
-    assert_eq!(redis_cli(server.port, &["config", "get", "dir"]), "dir\n/data");
+    assert_eq!(redis(server, &["ping"]), ["PONG"]);
+    assert_eq!(redis(server, &["set", "from", "a container"]), ["OK"]);
+    assert_eq!(redis(server, &["get", "from"]), ["a container"]);
+    assert_eq!(redis(server, &["config", "get", "dir"]), ["dir", "/data"]);
 }
 
-#[test]
-fn a_container_of_redis_becomes_a_machine_that_serves() {
+/// The archive of Redis, and a config for it as `bespoke new` writes it; what that printed.
+fn redis_config() -> (Scratch, String) {
     let scratch = Scratch::new("");
     redis_archive(scratch.path());
     let made = scratch.run(&["new", "--image", "redis.tar", "-o", "app.toml", "--force"]);
     assert_eq!(made.status, 0, "{}", made.err);
-    assert!(
-        made.out.contains("note: /usr/local/bin/docker-entrypoint.sh is a script of the shell"),
-        "{}",
-        made.out
-    );
-    assert!(made.out.contains("-p 6379:6379"), "{}", made.out);
+    (scratch, made.out)
+}
+
+#[test]
+fn a_container_of_redis_becomes_a_machine_that_serves() {
+    let (scratch, said) = redis_config();
+    assert!(said.contains("note: /usr/local/bin/docker-entrypoint.sh is a script of the shell"), "{said}");
+    assert!(said.contains("-p 6379:6379"), "{said}");
     let config = fs::read_to_string(scratch.path().join("app.toml")).unwrap();
     for line in [
         "archive = \"redis.tar\"",
@@ -102,7 +98,7 @@ fn a_container_of_redis_becomes_a_machine_that_serves() {
         assert!(config.contains(line), "no `{line}` in\n{config}");
     }
     assert!(!config.contains("/usr/share/manual"), "{config}");
-    let server = Server::start(&scratch, 6379, "Ready to accept connections", &[]);
+    let server = Server::start(&scratch, 6379, REDIS_READY, &[]);
     serves(&server);
     drop(server);
 
@@ -124,16 +120,13 @@ fn a_container_of_redis_becomes_a_machine_that_serves() {
 /// What of a container the program uses is learnt in a guest that has all of it, and the image has that and no more.
 #[test]
 fn a_container_is_learnt_with_its_files() {
-    let scratch = Scratch::new("");
-    redis_archive(scratch.path());
-    let made = scratch.run(&["new", "--image", "redis.tar", "-o", "app.toml", "--force"]);
-    assert_eq!(made.status, 0, "{}", made.err);
+    let (scratch, _) = redis_config();
     let learn = |more: &[&str], folder: &str| {
         let command = [&["fit", "app.toml", "--learn"], more].concat();
-        let server = Server::command(&scratch, &command, 6379, "Ready to accept connections");
-        assert_eq!(redis_cli(server.port, &["config", "get", "dir"]), format!("dir\n{folder}"));
-        assert_eq!(redis_cli(server.port, &["set", "from", "a container"]), "OK");
-        let (status, said) = server.end();
+        let server = Server::command(&scratch, &command, 6379, REDIS_READY);
+        assert_eq!(redis(&server, &["config", "get", "dir"]), ["dir", folder]);
+        assert_eq!(redis(&server, &["set", "from", "a container"]), ["OK"]);
+        let (status, said) = server.end("TERM");
         assert_eq!(status, Some(0), "{said}");
         said
     };
@@ -158,7 +151,7 @@ fn a_container_is_learnt_with_its_files() {
     let (files, folders) = image(&config());
     assert_eq!(files, ["/usr/local/etc/redis.conf"]);
     assert_eq!(folders, ["/data", "/usr/share"], "{said}");
-    let server = Server::start(&scratch, 6379, "Ready to accept connections", &[]);
+    let server = Server::start(&scratch, 6379, REDIS_READY, &[]);
     serves(&server);
     let refused = scratch.run(&["fit", "app.toml", "--trace"]);
     assert!(refused.status == 1 && refused.err.contains("lies in a container image"), "{}", refused.err);
@@ -172,10 +165,7 @@ fn a_container_of_nginx_becomes_a_machine_that_serves() {
     let said = nginx.new_config(&scratch, &[]);
     assert!(said.contains("-p 80:80"), "{said}");
     nginx.check(&scratch);
-    let size = |scratch: &Scratch| -> u64 {
-        let sizes: Value = serde_json::from_str(&scratch.run(&["size", "app.toml", "--json"]).out).unwrap();
-        sizes["image_bytes"].as_u64().unwrap()
-    };
+    let size = |scratch: &Scratch| scratch.sizes("app.toml")["image_bytes"].as_u64().unwrap();
     let before = size(&scratch);
     let said = nginx.learn(&scratch);
     let config = fs::read_to_string(scratch.path().join("app.toml")).unwrap();
@@ -187,9 +177,9 @@ fn a_container_of_nginx_becomes_a_machine_that_serves() {
     assert!(!config.contains("fastcgi.conf"), "{config}");
     assert!(size(&scratch) < before, "{} of {before} bytes", size(&scratch));
     let server = Server::start(&scratch, 80, "", &["-m", "128M"]);
-    assert!(nginx.answers(server.port), "{}", server.said());
-    assert!(clients::curl_text(&server, &[":/"]).contains("Welcome to nginx!"));
-    assert_eq!(clients::curl_text(&server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), "404");
+    assert!(nginx.answers(&server), "{}", server.said());
+    assert!(curl_text(&server, &[":/"]).contains("Welcome to nginx!"));
+    assert_eq!(curl_text(&server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), "404");
 }
 
 #[test]

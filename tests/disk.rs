@@ -416,7 +416,7 @@ fn no_committed_row_is_lost_when_the_power_goes() {
 
 /// As long as one likes: `CUTS` says how many cuts for each mode, `SEED` from which seed.
 #[test]
-#[ignore = "long: CUTS=100 cargo test --release -p bespoke-tests --test disk -- --ignored --nocapture"]
+#[ignore = "long: CUTS=100 cargo test --release -p bespoke-tests --test disk -- --ignored --nocapture power_goes"]
 fn power_goes_many_times() {
     let number =
         |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
@@ -429,7 +429,7 @@ fn power_goes_many_times() {
     }
 }
 
-/// What README tells of; for a quiet machine.
+/// How fast disks and shared folders are; for a quiet machine.
 #[test]
 #[ignore = "figures: cargo test --release -p bespoke-tests --test disk -- --ignored --nocapture figures"]
 fn figures() {

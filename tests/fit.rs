@@ -9,10 +9,8 @@ use bespoke_tests::fitting::{
     Subject, Work, calls, cpython, http_server, json_in, lua, may_watch, memcached, needs, nginx, os_bytes,
     programs, redis, servers, shell, web_servers,
 };
-use bespoke_tests::workloads::answers;
 use bespoke_tests::{Scratch, Server, free_port, program};
 use serde_json::Value;
-use std::time::Duration;
 
 const EVERYTHING: &str = "schema = 1\nextends = \"preset:everything\"\n";
 
@@ -224,7 +222,7 @@ fn what_runs_on_is_ended() {
     let scratch = lua.new_config();
     let forever = "print('up') io.stdout:flush() while true do end";
     let server = Server::spawn(&scratch, "up", &["fit", "app.toml", "--learn", "--", "-e", forever]);
-    let (status, said) = server.end();
+    let (status, said) = server.end("TERM");
     assert!(status == Some(0) && said.contains("it ends only when somebody ends it"), "{said}");
     assert!(config(&scratch).contains("\"abi.write\" = true "), "{}", config(&scratch));
 }
@@ -250,17 +248,18 @@ fn what_is_opened_is_packed_and_no_more() {
         let mut command = vec!["new", &name, "-o", "app.toml", "--force", "--"];
         command.extend(args.iter().map(String::as_str));
         assert_eq!(scratch.run(&command).status, 0);
-        let server = Server::spawn(&scratch, "", &["fit", "app.toml", "--trace"]);
-        assert!(answers(port, b"PING\r\n\r\n", "", Duration::from_secs(240)), "it does not listen");
-        (service.client)(port);
-        let (status, said) = server.end();
+        let mut server = Server::spawn(&scratch, "", &["fit", "app.toml", "--trace"]);
+        server.port = port;
+        assert!(server.answers(b"PING\r\n\r\n", ""), "it does not listen: {}", server.said());
+        (service.client)(&server);
+        let (status, said) = server.end("TERM");
         assert_eq!(status, Some(0), "{said}");
         let page = folder.path().join("index.html").display().to_string();
         assert!(said.contains(&format!("packed: {page}  16 B\n")), "{said}");
         let config = config(&scratch);
         assert!(config.contains(&format!("{page:?} = {page:?}")) && !config.contains("unused"), "{config}");
         let server = Server::start(&scratch, port, service.ready, &["-m", service.memory]);
-        (service.client)(server.port);
+        (service.client)(&server);
     }
 }
 

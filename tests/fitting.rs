@@ -1,13 +1,13 @@
 //! Programs that are fitted: by tests, and for README's table.
 
-use crate::clients::{curl_at, redis_at};
-use crate::workloads::{answers, workloads};
+use crate::clients::{self, REDIS_READY, curl};
+use crate::workloads::workloads;
 use crate::{Scratch, Server, free_port, package, program, python, workspace};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::LazyLock;
 
 /// A program with something for it to do, the same here and in a guest.
 pub struct Subject {
@@ -38,7 +38,7 @@ pub struct Service {
     /// What it says when it is ready.
     pub ready: &'static str,
     /// Uses what is at a port of this machine; panics when that does not answer as it has to.
-    pub client: fn(u16),
+    pub client: fn(&Server),
     /// The memory that a guest needs for it.
     pub memory: &'static str,
 }
@@ -126,16 +126,15 @@ pub fn redis() -> Subject {
             "",
         ])
     };
-    let client = |port| {
-        let ask = |words: &[&str]| redis_at(port, words);
+    let client = |server: &Server| {
+        let ask = |words: &[&str]| clients::redis(server, words);
         assert_eq!(ask(&["SET", "fitted", "yes", "EX", "1000"]), ["OK"]);
         assert_eq!(ask(&["GET", "fitted"]), ["yes"]);
         assert_eq!(ask(&["RPUSH", "list", "a", "b", "c"]), ["3"]);
         assert_eq!(ask(&["LRANGE", "list", "0", "-1"]), ["a", "b", "c"]);
         assert!(ask(&["INFO"]).iter().any(|line| line.starts_with("redis_version:")));
     };
-    let ready = "Ready to accept connections";
-    let service = Service { port: 6379, args, ready, client, memory: "128M" };
+    let service = Service { port: 6379, args, ready: REDIS_READY, client, memory: "128M" };
     serves("Redis", "/usr/bin/redis-server", String::new(), service)
 }
 
@@ -145,15 +144,10 @@ pub fn memcached() -> Subject {
         let port = port.to_string();
         words(&["-u", "root", "-t", "1", "-m", "32", "-b", "1024", "-U", "0", "-l", "0.0.0.0", "-p", &port])
     };
-    let client = |port| {
-        let patience = Duration::from_secs(240);
-        assert!(answers(
-            port,
-            b"set fitted 0 0 3\r\nyes\r\nget fitted\r\n",
-            "VALUE fitted 0 3\r\nyes",
-            patience
-        ));
-        assert!(answers(port, b"stats\r\n", "curr_items 1", patience));
+    let client = |server: &Server| {
+        let stored = server.answers(b"set fitted 0 0 3\r\nyes\r\nget fitted\r\n", "VALUE fitted 0 3\r\nyes");
+        assert!(stored, "{}", server.said());
+        assert!(server.answers(b"stats\r\n", "curr_items 1"), "{}", server.said());
     };
     // It says nothing: the client asks until it is answered.
     let service = Service { port: 11211, args, ready: "", client, memory: "128M" };
@@ -164,37 +158,28 @@ pub fn memcached() -> Subject {
 /// The page that web servers serve.
 pub const PAGE: &str = "<h1>fitted</h1>\n";
 
-fn page(port: u16) {
-    assert!(
-        answers(port, b"GET /index.html HTTP/1.0\r\n\r\n", "200 OK", Duration::from_secs(240)),
-        "no answer at port {port}"
-    );
-    assert_eq!(curl_at(port, &[":/index.html"]), PAGE.as_bytes());
-    assert_eq!(curl_at(port, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), b"404");
+fn page(server: &Server) {
+    assert!(server.answers(b"GET /index.html HTTP/1.0\r\n\r\n", "200 OK"), "no answer: {}", server.said());
+    assert_eq!(curl(server, &[":/index.html"]), PAGE.as_bytes());
+    assert_eq!(curl(server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), b"404");
 }
 
 /// nginx with a configuration and a page in a folder: that of the arguments.
 pub fn nginx() -> Subject {
     let args = |port: u16, folder: &Path| {
-        let (folder, config) = (folder.display(), folder.join("nginx.conf"));
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path /tmp/bespoke-{kind};\n"))
-            .concat();
+        let config = folder.join("nginx.conf");
         // In a guest the folder is packed.
-        if folder.to_string() != SITE {
-            site(Path::new(&folder.to_string()));
-            fs::write(&config, nginx_conf(port, &folder.to_string(), &temporary)).expect("a configuration");
+        if folder != Path::new(SITE) {
+            site(folder);
+            fs::write(&config, nginx_conf(port, folder, "/tmp/bespoke-")).expect("a configuration");
         }
         words(&["-e", "stderr", "-c", &config.display().to_string()])
     };
     let service = Service { port: 80, args, ready: "", client: page, memory: "128M" };
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path /tmp/{kind};\n"))
-        .concat();
     let config = format!(
         "[text]\n\"/etc/passwd\" = \"nobody:x:65534:65534::/:/bin/false\\n\"\n\"/etc/group\" = \"nogroup:x:65534:\\n\"\n\
          \"{SITE}/index.html\" = {PAGE:?}\n\"{SITE}/nginx.conf\" = {:?}\n",
-        nginx_conf(80, SITE, &temporary)
+        nginx_conf(80, Path::new(SITE), "/tmp/")
     );
     serves("nginx", "/usr/sbin/nginx", config, service)
 }
@@ -202,7 +187,12 @@ pub fn nginx() -> Subject {
 /// Where a guest has its pages.
 pub const SITE: &str = "/site";
 
-fn nginx_conf(port: u16, folder: &str, temporary: &str) -> String {
+/// `temporary` is how the names of its temporary folders begin.
+fn nginx_conf(port: u16, folder: &Path, temporary: &str) -> String {
+    let folder = folder.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {temporary}{kind};\n"))
+        .concat();
     format!(
         "daemon off;\nmaster_process off;\nerror_log stderr notice;\npid /tmp/bespoke-nginx-{port}.pid;\nevents {{}}\n\
          http {{\naccess_log off;\nsendfile on;\n{temporary}server {{ listen {port}; root {folder}; }}\n}}\n"
@@ -233,12 +223,9 @@ pub fn http_server() -> Subject {
     )
 }
 
-fn greeted(port: u16) {
-    assert!(
-        answers(port, b"GET /x HTTP/1.0\r\n\r\n", "hello /x", Duration::from_secs(240)),
-        "no answer at port {port}"
-    );
-    assert_eq!(curl_at(port, &[":/bytes/5"]), [0, 1, 2, 3, 4]);
+fn greeted(server: &Server) {
+    assert!(server.answers(b"GET /x HTTP/1.0\r\n\r\n", "hello /x"), "no answer: {}", server.said());
+    assert_eq!(curl(server, &[":/bytes/5"]), [0, 1, 2, 3, 4]);
 }
 
 /// The web servers that tests build.
@@ -313,7 +300,7 @@ impl Subject {
             }
             Work::Serves(service) => {
                 let server = Server::start(scratch, service.port, service.ready, &["-m", service.memory]);
-                (service.client)(server.port);
+                (service.client)(&server);
             }
         }
     }
@@ -338,8 +325,8 @@ impl Subject {
             Work::Serves(service) => {
                 let command = ["fit", "app.toml", "--learn", "-m", service.memory];
                 let server = Server::command(scratch, &command, service.port, service.ready);
-                (service.client)(server.port);
-                let (status, said) = server.end();
+                (service.client)(&server);
+                let (status, said) = server.end("TERM");
                 assert_eq!(status, Some(0), "{}: {said}", self.name());
                 said
             }
@@ -368,13 +355,11 @@ impl Subject {
                     eprintln!("not traced: nobody may watch programs here");
                     return None;
                 }
-                let server = Server::spawn(scratch, "", &command);
-                assert!(
-                    answers(port, b"PING\r\n\r\n", "", Duration::from_secs(240)),
-                    "{name} does not listen at port {port}"
-                );
-                (service.client)(port);
-                let (status, said) = server.end();
+                let mut server = Server::spawn(scratch, "", &command);
+                server.port = port;
+                assert!(server.answers(b"PING\r\n\r\n", ""), "{name} does not listen: {}", server.said());
+                (service.client)(&server);
+                let (status, said) = server.end("TERM");
                 assert_eq!(status, Some(0), "{name}: {said}");
                 (said, false)
             }
@@ -389,8 +374,11 @@ impl Subject {
 
 /// Whether programs may be watched here.
 pub fn may_watch() -> bool {
-    let scratch = Scratch::new("schema = 1\n[program]\npath = \"/bin/true\"\n");
-    !scratch.run(&["fit", "app.toml", "--trace"]).err.contains("cannot be watched")
+    static MAY: LazyLock<bool> = LazyLock::new(|| {
+        let scratch = Scratch::new("schema = 1\n[program]\npath = \"/bin/true\"\n");
+        !scratch.run(&["fit", "app.toml", "--trace"]).err.contains("cannot be watched")
+    });
+    *MAY
 }
 
 /// The program's own words, with what its threads say in one order. Which calls of the scheduler a threaded program makes hangs on how its threads
@@ -419,9 +407,7 @@ pub fn json_in(said: &str) -> Value {
 
 /// What `bespoke size` says of a config's operating system, in bytes.
 pub fn os_bytes(scratch: &Scratch, config: &str) -> u64 {
-    let run = scratch.run(&["size", config, "--json"]);
-    let sizes: Value = serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {}", run.err));
-    sizes["os_bytes"].as_u64().expect("a size")
+    scratch.sizes(config)["os_bytes"].as_u64().expect("a size")
 }
 
 /// The calls in what `fit --json` said, or in evidence: those seen, and those found.

@@ -1,5 +1,6 @@
 //! Frames as they are on the wire, with a peer that is no socket of this machine's: IPv6, packets in parts, and what nobody should send.
 
+use bespoke_tests::clients::pattern;
 use bespoke_tests::segments::checksum;
 use bespoke_tests::wire::{
     self, GUEST, GUEST_LINK_LOCAL, GUEST_MAC, PEER, PEER_LINK_LOCAL, PEER_MAC, Peer, Wire,
@@ -15,10 +16,6 @@ const QUIET: &str = "\"debug.log\" = false\n";
 fn echo_machine(set: &str, args: &[&str]) -> (Server, Wire) {
     let scratch = Scratch::for_program(&program("echo.c", "musl"), "everything", &format!("{QUIET}{set}"));
     wire::boot(&scratch, "ready", args)
-}
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
 }
 
 /// A frame from the peer with an IPv6 packet.

@@ -7,6 +7,7 @@ pub mod segments;
 pub mod wire;
 pub mod workloads;
 
+use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use workloads::answers;
 
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
@@ -136,7 +138,7 @@ impl From<Output> for Run {
 }
 
 /// How long to wait for what must come: many times what it takes on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Runs the binary in a folder, without input. A machine that hangs is ended after some minutes, and its output shown.
 pub fn run_in(folder: &Path, args: &[&str]) -> Run {
@@ -202,6 +204,12 @@ impl Scratch {
     /// Boots `app.toml` with arguments for the program.
     pub fn boot(&self, args: &[&str]) -> Run {
         self.run(&[&["run", "app.toml", "--"], args].concat())
+    }
+
+    /// What `bespoke size` says of a config.
+    pub fn sizes(&self, config: &str) -> Value {
+        let run = self.run(&["size", config, "--json"]);
+        serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {}", run.err))
     }
 }
 
@@ -321,13 +329,39 @@ impl Server {
         if let (Some(_), Some(listens)) = (status, self.listens.take()) {
             let _ = listens.join();
         }
-        (status, self.said().replace('\r', ""))
+        (status, self.said())
     }
 
-    /// Asks the program to end.
-    pub fn end(self) -> (Option<i32>, String) {
-        self.signal("TERM");
+    /// The same, of a program that is asked to end by a signal (`TERM`).
+    pub fn end(self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
         self.ended()
+    }
+
+    /// Whether the console is closed: nothing will come any more.
+    fn is_gone(&self) -> bool {
+        self.listens.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until something was said.
+    #[track_caller]
+    pub fn says(&self, words: &str) {
+        let started = Instant::now();
+        loop {
+            // Looked at first: what is said last comes before the end.
+            let gone = self.is_gone();
+            let said = self.said();
+            if said.contains(words) {
+                return;
+            }
+            assert!(!gone && started.elapsed() < PATIENCE, "no {words:?} in: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks it until it answers with these words. False: it never does, or is gone.
+    pub fn answers(&self, ask: &[u8], reply: &str) -> bool {
+        answers(self.port, ask, reply, PATIENCE, || self.is_gone())
     }
 
     fn wait(&mut self) -> Option<i32> {

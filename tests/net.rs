@@ -1,5 +1,6 @@
 //! The network: real clients on this side of a published port, and the socket interface against itself.
 
+use bespoke_tests::clients::pattern;
 use bespoke_tests::{Scratch, Server, program};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -39,10 +40,6 @@ fn free_memory(server: &Server) -> u64 {
     let mut answer = [0; 32];
     let length = stream.read(&mut answer).expect("an answer");
     String::from_utf8_lossy(&answer[..length]).parse().expect("a number")
-}
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
 }
 
 #[test]

@@ -1,39 +1,35 @@
 //! The presets that ship: each boots its program and comes to the end that it should, with nothing refused on the way.
 
-use bespoke_tests::workloads::{Answer, Workload, answers, presets, workloads};
+use bespoke_tests::workloads::{Answer, Workload, presets, workloads};
 use bespoke_tests::{Server, run_in, workspace};
 use std::fs;
-use std::time::Duration;
 
-fn workload(preset: &str) -> Workload {
-    let found = workloads().into_iter().find(|workload| workload.preset == preset);
-    found.unwrap_or_else(|| panic!("the preset {preset} has no workload in tests/workloads.rs"))
-}
-
-fn works(preset: &str) {
-    let workload = workload(preset);
+fn works(workload: &Workload) {
+    let preset = workload.preset;
     let scratch = workload.scratch();
+    let run = || scratch.run(&[&["run", "app.toml", "-m", "512M", "--"], &workload.args[..]].concat());
     match workload.answer {
         Answer::Ends(status, out) => {
-            let run = scratch.run(&[&["run", "app.toml", "-m", "512M", "--"], &workload.args[..]].concat());
+            let run = run();
             assert_eq!((run.status, run.out.as_str()), (status, out), "{preset}: {}", run.err);
         }
         Answer::Says(status, text) => {
-            let run = scratch.run(&[&["run", "app.toml", "-m", "512M", "--"], &workload.args[..]].concat());
+            let run = run();
             assert!(run.status == status && run.out.contains(text), "{preset}: {run:?}");
         }
         Answer::Serves(port, ask, reply) => {
             let server = Server::start(&scratch, port, "", &["-m", "512M"]);
-            let patience = Duration::from_secs(240);
-            assert!(answers(server.port, ask, reply, patience), "{preset}: {}", server.said());
+            assert!(server.answers(ask, reply), "{preset}: {}", server.said());
         }
     }
 }
 
 #[test]
 fn every_preset_has_a_workload_and_they_work() {
+    let workloads = workloads();
     for preset in presets() {
-        works(&preset);
+        let found = workloads.iter().find(|workload| workload.preset == preset);
+        works(found.unwrap_or_else(|| panic!("the preset {preset} has no workload in tests/workloads.rs")));
     }
 }
 

@@ -122,11 +122,6 @@ impl<'a> Stream<'a> {
         self.send(ACK, self.next, &[]);
     }
 
-    /// Sends a frame of another kind.
-    pub fn frame(&mut self, frame: &[u8]) {
-        self.wire.send(frame);
-    }
-
     /// Waits for a segment of which something holds; those before it are dropped. Questions for our address are answered.
     pub fn come(&mut self, what: &str, holds: impl Fn(&Segment) -> bool) -> Segment {
         loop {

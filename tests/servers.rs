@@ -100,12 +100,6 @@ fn redis_keeps_its_log_in_memory() {
 /// Time enough that the end is never the runner's.
 const GRACE: [&str; 2] = ["--grace", "600"];
 
-/// Sends the runner a signal; the program's status, and all that the console said.
-fn end(server: Server, signal: &str) -> (Option<i32>, String) {
-    server.signal(signal);
-    server.ended()
-}
-
 #[test]
 fn redis_saves_what_it_has_when_it_is_ended() {
     let scratch = Scratch::new("schema = 1\nextends = \"preset:redis\"\n[set]\n\"fs.share\" = true\n");
@@ -121,7 +115,7 @@ fn redis_saves_what_it_has_when_it_is_ended() {
         }
         assert_eq!(redis(&server, &["SET", "key", next]), ["OK"]);
         value = next.to_owned();
-        let (status, said) = end(server, signal);
+        let (status, said) = server.end(signal);
         assert_eq!(status, Some(0), "{said}");
         for words in [&format!("Received SIG{signal} scheduling shutdown"), "DB saved on disk", "bye bye"] {
             assert!(said.contains(words), "{words}: {said}");
@@ -232,7 +226,7 @@ fn nginx_ends_in_order() {
     for (signal, words) in [("TERM", "signal 15 (SIGTERM) received"), ("INT", "signal 2 (SIGINT) received")] {
         let server = nginx("", &GRACE);
         assert_eq!(curl_text(&server, &[":/"]), "<h1>bespoke</h1>\n");
-        let (status, said) = end(server, signal);
+        let (status, said) = server.end(signal);
         assert_eq!(status, Some(0), "{said}");
         assert!(said.contains(words) && said.trim_end().ends_with("exit"), "{said}");
     }
@@ -340,7 +334,7 @@ fn memcached_answers_its_own_clients() {
     let told = ask("memcstat", &[&servers], b"");
     assert!(told.contains("curr_connections: ") && told.contains("rejected_connections: 0\n"), "{told}");
     assert!(!server.said().contains("answered ENOSYS"), "{}", server.said());
-    let (status, said) = end(server, "TERM");
+    let (status, said) = server.end("TERM");
     assert_eq!(status, Some(0), "{said}");
 }
 
@@ -376,8 +370,8 @@ fn tokio_and_hyper_answer_curl() {
     web(boot_new(&package("web"), "http-rust", "ready", &["-m", "64M"]));
 }
 
-/// Half a request, of which the server has begun to read the body.
-fn half_a_request(server: &Server) -> (TcpStream, String) {
+/// A request that is under way when the server is asked to end, and what it says meanwhile, is answered, and then it ends.
+fn ends_after_its_answer(server: Server, ending: &str) {
     let mut stream = server.connect();
     let head = "POST /echo HTTP/1.1\r\nHost: guest\r\nConnection: close\r\nExpect: 100-continue\r\n";
     write!(stream, "{head}Content-Length: 10\r\n\r\n").expect("half a request");
@@ -388,22 +382,11 @@ fn half_a_request(server: &Server) -> (TcpStream, String) {
         stream.read_exact(&mut byte).expect("the begin of an answer");
         answer.push(byte[0].into());
     }
-    (stream, answer)
-}
-
-/// A request that is under way when the server is asked to end, and what it says meanwhile, is answered, and then it ends.
-fn ends_after_its_answer(server: Server, ending: &str) {
-    let (mut stream, mut answer) = half_a_request(&server);
-    // The machine is gone with the program, and what is on its way out then: another request holds it until the answer is read.
-    let (mut other, _) = half_a_request(&server);
     server.signal("TERM");
-    while !server.said().contains(ending) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    server.says(ending);
     stream.write_all(b"other half").expect("the other half");
     stream.read_to_string(&mut answer).expect("the answer, then the end");
     assert!(answer.contains("HTTP/1.1 200 OK\r\n") && answer.contains("other half"), "{answer}");
-    other.write_all(b"other half").expect("the other half");
     let (status, said) = server.ended();
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("ended"), "{said}");
@@ -429,7 +412,6 @@ fn cpythons_web_server_answers_curl() {
          [files]\n{library:?} = {library:?}\n\"/site\" = \"site\"\n[set]\n\"debug.log\" = false\n"
     ));
     site(&scratch);
-    assert_eq!(scratch.run(&["build", "app.toml", "-o", "app.img"]).status, 0);
     let serve = [
         "-m",
         "512M",
@@ -452,7 +434,7 @@ fn cpythons_web_server_answers_curl() {
     assert!(listing.contains("<a href=\"er/\">er/</a>"), "{listing}");
     assert_eq!(curl_text(&server, &["-o", "/dev/null", "-w", "%{http_code}", ":/missing"]), "404");
     apachebench(&server, "/index.html", 100, &["-c", "10"]);
-    let (status, said) = end(server, "INT");
+    let (status, said) = server.end("INT");
     assert_eq!(status, Some(0), "{said}");
     assert!(said.ends_with("Keyboard interrupt received, exiting.\n"), "{said}");
 }

@@ -8,8 +8,8 @@
 
 use bespoke_kernel::run::{self, Accel, Console, Options, Publish, Running};
 use bespoke_tests::fitting::{self, calls, needs, os_bytes};
-use bespoke_tests::workloads::{Answer, Workload, answers, workloads};
-use bespoke_tests::{Scratch, bespoke, container, free_port, workspace};
+use bespoke_tests::workloads::{Answer, Workload, answers, drain, workloads};
+use bespoke_tests::{PATIENCE, Scratch, bespoke, container, free_port, workspace};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 const RUNS: usize = 3;
 /// More than any of them needs.
 const MOST: u64 = 512 << 20;
-/// How long the first boot may take, on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A workload as an image that boots.
 struct Booted<'w> {
@@ -76,8 +74,8 @@ impl<'w> Booted<'w> {
             Answer::Serves(_, ask, reply) => {
                 let host = free_port();
                 let mut running = self.start(memory, Some(host), deadline);
-                drain(&mut running);
-                let answered = answers(host, ask, reply, deadline);
+                let console = drain(&mut running);
+                let answered = answers(host, ask, reply, deadline, || console.is_finished());
                 running.stopper().stop();
                 answered
             }
@@ -112,8 +110,8 @@ impl<'w> Booted<'w> {
                     Answer::Ends(_, out) => wait_for(&mut running, out.lines().next().unwrap_or_default()),
                     Answer::Says(_, words) => wait_for(&mut running, words),
                     Answer::Serves(_, ask, reply) => {
-                        drain(&mut running);
-                        answers(host, ask, reply, PATIENCE)
+                        let console = drain(&mut running);
+                        answers(host, ask, reply, PATIENCE, || console.is_finished())
                     }
                 };
                 let elapsed = started.elapsed();
@@ -143,13 +141,6 @@ fn wait_for(running: &mut Running, words: &str) -> bool {
         }
     }
     true
-}
-
-/// Reads the console for nobody, so that it does not fill its pipe.
-fn drain(running: &mut Running) {
-    if let Some(mut output) = running.take_output() {
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-    }
 }
 
 /// What `bespoke size` says of a config.

@@ -1,10 +1,11 @@
 //! What each preset is booted with: by its test, and by the table of the README.
 
-use crate::{Scratch, package, program, workspace};
+use crate::{Scratch, package, program, python, workspace};
+use bespoke_kernel::run::Running;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A preset at its work.
@@ -49,17 +50,6 @@ fn built(source: &str, flavour: &str) -> String {
 
 fn source(name: &str) -> String {
     format!("{:?}", workspace().join("tests/programs").join(name))
-}
-
-/// The path of Debian's CPython and of its library.
-fn python() -> (String, String) {
-    let asked = Command::new("/usr/bin/python3")
-        .args(["-I", "-c", "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))"])
-        .output()
-        .expect("python3 runs; tests/run installs it");
-    let answer = String::from_utf8(asked.stdout).expect("UTF-8");
-    let (program, library) = answer.trim().split_once(' ').expect("two paths");
-    (program.to_owned(), library.to_owned())
 }
 
 /// One for each preset that ships.
@@ -161,12 +151,20 @@ impl Workload {
     }
 }
 
-/// Asks a server until it answers with these words, or the time is over. QEMU takes connections long before the guest does, and ends them.
-pub fn answers(port: u16, ask: &[u8], reply: &str, patience: Duration) -> bool {
+/// Reads a machine's console for nobody, so that it does not fill its pipe; what does so ends with the machine.
+pub fn drain(running: &mut Running) -> JoinHandle<()> {
+    let mut output = running.take_output().expect("the console is piped");
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+    })
+}
+
+/// Asks a server until it answers with these words, or is gone, or the time is over. QEMU takes connections long before the guest does, and ends them.
+pub fn answers(port: u16, ask: &[u8], reply: &str, patience: Duration, is_gone: impl Fn() -> bool) -> bool {
     let started = Instant::now();
     // What comes before the guest has a network may never be answered: ask anew, a little more patiently each time.
     let mut wait = Duration::from_millis(250);
-    while started.elapsed() < patience {
+    while started.elapsed() < patience && !is_gone() {
         let answered = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).and_then(|mut stream| {
             stream.set_read_timeout(Some(wait))?;
             stream.write_all(ask)?;

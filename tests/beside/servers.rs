@@ -3,12 +3,12 @@
 use crate::guest::{Boot, SYSTEMS, Work};
 use crate::table::{Table, figure, median};
 use bespoke_kernel::run::{Machine, Running};
-use bespoke_tests::workloads::answers;
-use bespoke_tests::{free_port, program, workspace};
+use bespoke_tests::workloads::{answers, drain};
+use bespoke_tests::{PATIENCE, free_port, program, workspace};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A client, and how many requests it makes.
 struct Load {
@@ -169,12 +169,11 @@ pub fn run(machine: Machine, rounds: usize) {
         let serving = SYSTEMS.map(|system| {
             let guest = service.work.guest(system, folder.path());
             let port = free_port();
-            let running = guest.start(&Boot { machine, port: Some((port, service.port)), ..Boot::default() });
-            // Nobody reads the console, but it must not fill its pipe.
-            let mut running = running;
-            let mut output = running.take_output().expect("the console is piped");
-            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-            let ready = answers(port, service.ask.as_bytes(), service.reply, Duration::from_secs(240));
+            let mut running =
+                guest.start(&Boot { machine, port: Some((port, service.port)), ..Boot::default() });
+            let console = drain(&mut running);
+            let ready =
+                answers(port, service.ask.as_bytes(), service.reply, PATIENCE, || console.is_finished());
             assert!(ready, "port {port} does not answer {:?}", service.ask);
             Serving { running, port }
         });
