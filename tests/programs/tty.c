@@ -8,13 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <termios.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t caught;
 
+/* Until somebody stops it, an alarm follows every 10 ms: a signal that comes before read() has begun ends that read() too. */
+static void again(int after) {
+    struct itimerval timer = {{0, after}, {0, after}};
+    setitimer(ITIMER_REAL, &timer, 0);
+}
+
 static void catching(int signal) {
+    if (signal == SIGALRM)
+        return;
     caught = signal;
+    again(10000);
 }
 
 static void ask(const char *prompt, size_t most) {
@@ -22,8 +32,10 @@ static void ask(const char *prompt, size_t most) {
     printf("%s> ", prompt);
     fflush(stdout);
     ssize_t count = read(0, bytes, most);
+    int error = errno;
+    again(0);
     if (count < 0) {
-        printf("error %d, signal %d\r\n", errno, caught);
+        printf("error %d, signal %d\r\n", error, caught);
         return;
     }
     printf("[%zd]", count);
@@ -88,6 +100,7 @@ int main(int argc, char **argv) {
     sigaction(SIGINT, &action, 0);
     sigaction(SIGQUIT, &action, 0);
     sigaction(SIGWINCH, &action, 0);
+    sigaction(SIGALRM, &action, 0);
     ask("interrupt", 64);
     ask("quit", 64);
     settings.c_lflag &= ~ECHO;
