@@ -121,13 +121,22 @@ fn build(package: &Path, out: &Path, flags: &[&str]) -> PathBuf {
     target_dir.join(TARGET).join("release")
 }
 
+/// What nobody reads of the compiler's own libraries, and a linker keeps in a relocatable object even with `--strip-debug`: it would be unpacked
+/// at every start.
+const DISCARD: &str =
+    "SECTIONS { /DISCARD/ : { *(.debug*) *(.llvmbc) *(.llvmcmd) *(.comment) *(.note.GNU-stack) } }\n";
+
 /// Joins the archive's one object of ours and what it needs of the compiler's support library into one relocatable object.
 fn link_relocatable(sysroot: &Path, archive: &Path, object: &Path) {
+    let script = object.with_extension("ld");
+    write(&script, DISCARD.as_bytes());
     let linker = sysroot.join("lib/rustlib").join(var("HOST")).join("bin/rust-lld");
     // `-u`: the archive's members are taken when asked for; the entry point asks for ours.
     output(
         Command::new(linker)
-            .args(["-flavor", "gnu", "-r", "--strip-debug", "-u", "bespoke_start", "-o"])
+            .args(["-flavor", "gnu", "-r", "-u", "bespoke_start", "-T"])
+            .arg(script)
+            .arg("-o")
             .arg(object)
             .arg(archive),
     );

@@ -28,13 +28,13 @@ enum At {
 /// a v0 symbol mentions nothing.
 pub(crate) fn mentions(symbol: &str, modules: &dyn Modules, found: &mut dyn FnMut(u32)) -> bool {
     let Some(text) = symbol.strip_prefix("_R") else { return false };
-    let mut reader = Reader { text: text.as_bytes(), at: 0, depth: 0, paths: Vec::new(), modules, found };
+    let mut reader = Reader { text, at: 0, depth: 0, paths: Vec::new(), modules, found };
     let read = reader.path().map(|at| reader.mention(at));
     read.is_some()
 }
 
 struct Reader<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
     depth: u32,
     /// Where paths began and how far they led, for back references.
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn next(&mut self) -> Option<u8> {
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
         }
         self.eat(b'_');
         let end = self.at.checked_add(len)?;
-        let name = std::str::from_utf8(self.text.get(self.at..end)?).ok()?;
+        let name = self.text.get(self.at..end)?;
         self.at = end;
         Some(name)
     }

@@ -4,8 +4,15 @@
 //! error that says what the file is and what to do about it.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use memchr::memmem;
+
+/// Finds a command by its name in the folders of `PATH`.
+pub fn in_path(name: &Path) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
 
 /// A Linux x86-64 executable that has been looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

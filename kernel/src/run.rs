@@ -289,7 +289,7 @@ pub fn run(image: &Path, options: &Options) -> Result<Outcome, RunError> {
 pub fn start(image: &Path, options: &Options) -> Result<Running, RunError> {
     network::check(options)?;
     std::fs::File::open(image).map_err(|error| RunError::Image { path: image.to_owned(), error })?;
-    let network = options.network || !options.ports.is_empty();
+    let network = network::backend(options).is_some();
     storage::check(
         &options.drives,
         &options.shares,
@@ -543,11 +543,9 @@ impl Drop for Running {
 
 /// QEMU in a process group of its own, so that a signal to the runner's is not the machine's end; with the runner killed it goes all the same.
 fn detached(qemu: &Path) -> Command {
-    let found = |path: PathBuf| path.is_file().then_some(path);
-    let directories = std::env::var_os("PATH").unwrap_or_default();
     // A missing QEMU is to be missed by its own name. A path with a slash stays what it is.
-    let there = std::env::split_paths(&directories).find_map(|directory| found(directory.join(qemu)));
-    let setpriv = SETPRIV.iter().find(|path| Path::new(path).exists()).filter(|_| there.is_some());
+    let there = crate::program::in_path(qemu).is_some();
+    let setpriv = SETPRIV.iter().find(|path| Path::new(path).exists()).filter(|_| there);
     let mut command = match setpriv {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);

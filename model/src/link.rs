@@ -26,10 +26,10 @@ pub(crate) fn read_all<'a>(order: &[&Source<'a>]) -> (Vec<Declaration<'a>>, Diag
         }
         (all, problems)
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    if order.len() < MANY || threads == 1 {
+    if order.len() < MANY {
         return read(order);
     }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let parts = order.chunks(order.len().div_ceil(threads));
         let workers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();

@@ -32,7 +32,10 @@ impl Kernel {
     }
 
     /// The program and files of a config, read again only when they changed.
-    fn payload(&self, chain: &Chain) -> Result<&'static Payload, Failure> {
+    ///
+    /// # Errors
+    /// When they cannot be read or packed.
+    pub fn payload(&self, chain: &Chain) -> Result<&'static Payload, Failure> {
         let key = fingerprint(chain);
         if let Some((_, known)) = self.payloads.borrow().iter().find(|(k, _)| *k == key) {
             return Ok(known);
@@ -69,10 +72,7 @@ fn fingerprint(chain: &Chain) -> String {
 }
 
 /// Reads the program and files of a config.
-///
-/// # Errors
-/// When they cannot be read or packed.
-pub fn payload(chain: &Chain) -> Result<Payload, Failure> {
+fn payload(chain: &Chain) -> Result<Payload, Failure> {
     Payload::load(&chain.flattened(), &chain.dir).map_err(|error| Failure::from_kernel(&error))
 }
 

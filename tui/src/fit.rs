@@ -269,7 +269,7 @@ pub fn rewrite(
             config.set_fit(&proposal.id, Some(proposal.decision.clone()));
         }
         let chain = Chain { config, ..chain.clone() };
-        crate::cli::resolve(tree, &chain)
+        crate::resolved::resolve(tree, &chain)
     };
     // What nothing needs is said to be off only where it would be on.
     let (needed, idle): (Vec<Proposal>, Vec<Proposal>) =

@@ -8,6 +8,7 @@ mod backend;
 mod cli;
 mod fit;
 mod presets;
+mod resolved;
 mod state;
 mod terminal;
 #[cfg(test)]

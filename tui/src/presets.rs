@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bespoke_model::{Config, Decisions, ImageSource, Program};
 
+use crate::text;
+
 /// The presets that ship: names and texts.
 pub const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
@@ -81,10 +83,10 @@ impl Chain {
         }
         if let Some(root) = self.program().and_then(|program| program.root.as_ref()) {
             let root = bespoke_kernel::Sysroot::open(&self.dir.join(root)).ok()?;
-            return Some(crate::cli::describe(&root.inspect(Path::new(path)).ok()?.0));
+            return Some(text::program(&root.inspect(Path::new(path)).ok()?.0));
         }
         let bytes = fs::read(self.dir.join(path)).ok()?;
-        Some(crate::cli::describe(&bespoke_kernel::program::inspect(&bytes).ok()?))
+        Some(text::program(&bespoke_kernel::program::inspect(&bytes).ok()?))
     }
 
     /// The config with what it inherits besides decisions written into it: the program, when it names none.

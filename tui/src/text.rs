@@ -1,5 +1,6 @@
 //! Numbers and words, said the same way everywhere.
 
+use bespoke_kernel::program::{Language, Libc, Program, ProgramKind};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `1234567` as `1,234,567`.
@@ -147,6 +148,29 @@ pub fn listed(items: &[String]) -> String {
         [one] => one.clone(),
         [init @ .., last] => format!("{} and {last}", init.join(", ")),
     }
+}
+
+/// A program in a few words.
+pub fn program(program: &Program) -> String {
+    let kind = match &program.kind {
+        ProgramKind::Static => "a static program".to_owned(),
+        ProgramKind::StaticPie => "a static, position-independent program".to_owned(),
+        ProgramKind::Dynamic { needed, .. } => {
+            format!("a dynamic program with {}", count(needed.len(), "library"))
+        }
+    };
+    let language = match program.language {
+        Some(Language::Go) => ", in Go",
+        Some(Language::Rust) => ", in Rust",
+        Some(Language::Cxx) => ", in C++",
+        None => "",
+    };
+    let libc = match program.libc {
+        Some(Libc::Glibc) => ", with glibc",
+        Some(Libc::Musl) => ", with musl",
+        None => "",
+    };
+    format!("{kind}{language}{libc}")
 }
 
 #[cfg(test)]

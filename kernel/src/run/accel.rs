@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::program::in_path;
+
 use super::{Accel, Console, Options, QEMU, Running};
 
 /// What was measured.
@@ -25,7 +27,7 @@ pub(super) fn choose(qemu: Option<&Path>) -> Accel {
     if !usable {
         return Accel::Tcg;
     }
-    let Some(qemu) = qemu.map(Path::to_owned).or_else(|| in_path(QEMU)) else { return Accel::Tcg };
+    let Some(qemu) = qemu.map(Path::to_owned).or_else(|| in_path(Path::new(QEMU))) else { return Accel::Tcg };
     let cache = cache_file();
     let key = key(&qemu);
     let verdict = cache.as_deref().and_then(|path| recall(path, &key)).unwrap_or_else(|| {
@@ -39,11 +41,6 @@ pub(super) fn choose(qemu: Option<&Path>) -> Accel {
         Verdict::Kvm => Accel::Kvm,
         Verdict::Tcg => Accel::Tcg,
     }
-}
-
-fn in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 fn cache_file() -> Option<PathBuf> {

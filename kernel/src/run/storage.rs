@@ -12,6 +12,11 @@ const LONGEST_TAG: usize = 31;
 /// Devices that a microvm has room for.
 const ROOM: usize = 8;
 
+/// What stands before `:ro`, and whether that is there.
+fn strip_read_only(text: &str) -> (&str, bool) {
+    text.strip_suffix(":ro").map_or((text, false), |rest| (rest, true))
+}
+
 /// A file of the host that is a disk of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
@@ -26,10 +31,7 @@ impl std::str::FromStr for Drive {
 
     /// `FILE[:ro]`
     fn from_str(text: &str) -> Result<Self, RunError> {
-        let (path, read_only) = match text.strip_suffix(":ro") {
-            Some(path) => (path, true),
-            None => (text, false),
-        };
+        let (path, read_only) = strip_read_only(text);
         if path.is_empty() {
             return Err(RunError::Drive(text.to_owned()));
         }
@@ -53,10 +55,7 @@ impl std::str::FromStr for Share {
 
     /// `HOSTDIR[:GUESTDIR][:ro]`
     fn from_str(text: &str) -> Result<Self, RunError> {
-        let (rest, read_only) = match text.strip_suffix(":ro") {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
+        let (rest, read_only) = strip_read_only(text);
         let (path, guest) = match rest.rsplit_once(':') {
             Some((path, guest)) if guest.starts_with('/') => (path, guest.trim_end_matches('/')),
             _ => (rest, SHARED_AT),

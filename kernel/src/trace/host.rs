@@ -22,6 +22,7 @@ use nix::unistd::Pid;
 
 use super::{Recorder, TraceError, Watched};
 use crate::need::{self, Made};
+use crate::program;
 
 /// How long a program that is asked to end may take.
 const GRACE: Duration = Duration::from_secs(10);
@@ -122,8 +123,7 @@ fn find(name: &Path) -> Option<PathBuf> {
     if name.as_os_str().as_bytes().contains(&b'/') {
         return name.is_file().then(|| name.to_owned());
     }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
+    program::in_path(name)
 }
 
 struct Tracer {

@@ -137,7 +137,7 @@ pub struct Fit {
     /// that alone proves it
     #[arg(long)]
     pub learn: bool,
-    /// Ask the program to end after a time, such as 30s; Ctrl-C and SIGTERM do that too, for programs that run on
+    /// Ask the program to end after a time, such as 30s; SIGTERM does that too, and Ctrl-C (Ctrl-] at a terminal with --learn)
     #[arg(long = "for", value_name = "TIME", conflicts_with = "strace")]
     pub time: Option<String>,
     /// Forward a port of this machine to one of the program while learning

@@ -8,11 +8,12 @@ use bespoke_model::{By, Change, Decision, Diagnostics, Kind, Tree};
 use serde_json::json;
 
 use super::args::{Check, Set};
-use super::{Done, Loaded, Stop, load, print, print_json, refused, resolve};
+use super::{Done, Loaded, Stop, load, print, print_json};
 use crate::app::doc::Backend;
-use crate::backend::{self, Kernel};
+use crate::backend::Kernel;
 use crate::fit::{self, Changes};
 use crate::presets::{self, Chain, Failure};
+use crate::resolved::{refused, resolve};
 use crate::text;
 
 /// Reads `ID=VALUE`.
@@ -216,8 +217,8 @@ fn watch(config: &str, loaded: &Loaded) -> Result<Option<Changes>, Failure> {
         return Ok(None);
     }
     let Some(evidence) = fit::known(Path::new(config))? else { return Ok(None) };
-    let payload = backend::payload(&loaded.chain)?;
-    fit::changes(loaded.kernel.os(), &payload, &evidence, |n| loaded.resolution.is_on(n)).map(Some)
+    let payload = loaded.kernel.payload(&loaded.chain)?;
+    fit::changes(loaded.kernel.os(), payload, &evidence, |n| loaded.resolution.is_on(n)).map(Some)
 }
 
 fn changed_words(config: &str, changes: &Changes) -> String {
@@ -276,9 +277,9 @@ fn checked(config: &str, limit: Option<u64>) -> Result<(Loaded, u64), Stop> {
     if problems.has_errors() {
         return Err(Stop::No(Failure::new(presets::strip_error(&problems.to_string()))));
     }
-    let payload = backend::payload(&loaded.chain)?;
+    let payload = loaded.kernel.payload(&loaded.chain)?;
     let os = loaded.kernel.os();
-    let plan = Plan::new(os, &loaded.resolution, &payload).map_err(|error| Failure::from_kernel(&error))?;
+    let plan = Plan::new(os, &loaded.resolution, payload).map_err(|error| Failure::from_kernel(&error))?;
     let image = plan.image_bytes();
     if let Some(limit) = limit
         && image > limit

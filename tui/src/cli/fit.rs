@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::args::{Fit, KeepName};
 use super::{Done, Stop, pack, print, print_json, watch};
 use crate::app::doc::Backend as _;
-use crate::backend::{self, Kernel};
+use crate::backend::Kernel;
 use crate::fit::{self, Fitted, Scanned};
 use crate::presets::{self, Failure};
 use crate::text;
@@ -46,16 +46,16 @@ pub fn fit(args: &Fit) -> Done {
             let packed = pack::of_image(&mut chain, &mut evidence, watched, keep)?;
             (notes.files, notes.left) = (packed.more, packed.less);
         } else {
-            let payload = backend::payload(&chain)?;
+            let payload = kernel.payload(&chain)?;
             // What it opened in the guest was in the guest.
             let used = if args.learn { BTreeSet::new() } else { &watched.files | &watched.looked };
-            for (file, size) in pack::of_host(&used, &payload) {
+            for (file, size) in pack::of_host(&used, payload) {
                 let name = file.to_string_lossy();
                 chain.config.set_file(&name, Some(&name));
                 notes.files.push((name.into_owned(), size));
             }
             // In the guest they were not there; on the host nothing was missing that is.
-            let here = pack::of_host(&watched.missing, &payload);
+            let here = pack::of_host(&watched.missing, payload);
             notes.here =
                 here.into_iter().map(|(file, size)| (file.to_string_lossy().into_owned(), size)).collect();
         }
@@ -64,8 +64,8 @@ pub fn fit(args: &Fit) -> Done {
         notes.asked = *asked;
         notes.refused.clone_from(refused);
     }
-    let payload = backend::payload(&chain)?;
-    let scanned = fit::scan(kernel.os(), &payload, &mut evidence)?;
+    let payload = kernel.payload(&chain)?;
+    let scanned = fit::scan(kernel.os(), payload, &mut evidence)?;
     let measure = kernel.measure(&chain).ok();
     let fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
     presets::write(path, fitted.config.text())?;

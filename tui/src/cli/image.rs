@@ -12,7 +12,7 @@ use bespoke_model::{Config, Evidence, ImageSource};
 use serde_json::json;
 
 use super::args::New;
-use super::new::{describe, parse, relative, target};
+use super::new::{parse, relative, target};
 use super::{Done, Stop, print, print_json};
 use crate::backend::Kernel;
 use crate::fit;
@@ -103,7 +103,7 @@ pub fn new(args: &New, archive: &Path) -> Done {
             "id": image.id().to_string(),
             "program": launch.path,
             "args": launch.args,
-            "about": describe(&inspected),
+            "about": text::program(&inspected),
             "notes": launch.notes,
             "ports": image.start().ports().collect::<Vec<_>>(),
             "evidence": fit::evidence_path(&to),
@@ -121,7 +121,7 @@ pub fn new(args: &New, archive: &Path) -> Done {
         }));
         return Ok(ExitCode::SUCCESS);
     }
-    print(&format!("{}  {}, {}\n", to.display(), plain(&launch.path), describe(&inspected)));
+    print(&format!("{}  {}, {}\n", to.display(), plain(&launch.path), text::program(&inspected)));
     for note in &launch.notes {
         print(&format!("note: {}\n", plain(note)));
     }
@@ -202,7 +202,7 @@ impl Text<'_> {
         let mut out = format!(
             "# {}: {}, from the container image {}.\n",
             plain(name),
-            describe(self.program),
+            text::program(self.program),
             self.archive.file_name().unwrap_or_default().to_string_lossy()
         );
         for note in &self.launch.notes {

@@ -3,7 +3,6 @@
 pub mod args;
 mod build;
 pub use build::{image_path, written};
-pub use new::describe;
 mod decide;
 mod disk;
 mod fit;
@@ -19,11 +18,12 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use bespoke_model::{Diagnostics, Refusal, Resolution, Tree};
+use bespoke_model::{Resolution, Tree};
 
 use self::args::{Cli, Command};
 use crate::backend::Kernel;
 use crate::presets::{self, Chain, Failure};
+use crate::resolved::resolve;
 use crate::text;
 
 /// Why a command ends without having done what was asked.
@@ -127,46 +127,6 @@ pub fn load(spec: &str) -> Result<Loaded, Stop> {
     let chain = presets::load(spec)?;
     let resolution = resolve(&kernel.os().tree, &chain)?;
     Ok(Loaded { kernel, chain, resolution })
-}
-
-/// What follows from a chain of configs.
-pub fn resolve(tree: &Tree, chain: &Chain) -> Result<Resolution, Failure> {
-    let mut problems = Diagnostics::new();
-    for config in std::iter::once(&chain.config).chain(chain.below.iter().map(|(_, config)| config)) {
-        problems.extend(tree.check(config));
-    }
-    if problems.has_errors() {
-        return Err(Failure::new(presets::strip_error(&problems.to_string())));
-    }
-    tree.resolve(&chain.decisions()).map_err(|refusal| refused(chain.config.file(), &refusal))
-}
-
-/// A refusal as a failure: the reason, and the fixes as a hint.
-pub fn refused(what: &str, refusal: &Refusal) -> Failure {
-    let prose = refusal.prose.trim_end_matches('.').replacen("Because ", "because ", 1);
-    let failure = Failure::new(format!("{what}: {prose}"));
-    let fixes: Vec<String> = refusal
-        .fixes
-        .iter()
-        .map(|fix| {
-            let words: Vec<String> = fix
-                .changes
-                .iter()
-                .map(|c| {
-                    format!(
-                        "{}={}",
-                        c.id,
-                        c.to.as_ref().map_or_else(|| "auto".to_owned(), ToString::to_string)
-                    )
-                })
-                .collect();
-            words.join(" ")
-        })
-        .collect();
-    match fixes.is_empty() {
-        true => failure,
-        false => failure.hint(format!("set {}", fixes.join(", or "))),
-    }
 }
 
 /// Columns that line up.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bespoke_kernel::fit::Keep;
-use bespoke_kernel::program::{self, Language, Libc, Program, ProgramKind};
+use bespoke_kernel::program::{self, Program};
 use bespoke_kernel::{Payload, Sysroot};
 use bespoke_model::{Config, Evidence};
 use serde_json::json;
@@ -12,33 +12,10 @@ use serde_json::json;
 use super::args::New;
 use super::{Done, Stop, print, print_json};
 use crate::app::doc::Backend as _;
-use crate::backend::{self, Kernel};
+use crate::backend::Kernel;
 use crate::fit;
 use crate::presets::{self, Chain, Failure};
 use crate::text;
-
-/// A program in a few words.
-pub fn describe(program: &Program) -> String {
-    let kind = match &program.kind {
-        ProgramKind::Static => "a static program".to_owned(),
-        ProgramKind::StaticPie => "a static, position-independent program".to_owned(),
-        ProgramKind::Dynamic { needed, .. } => {
-            format!("a dynamic program with {}", text::count(needed.len(), "library"))
-        }
-    };
-    let language = match program.language {
-        Some(Language::Go) => ", in Go",
-        Some(Language::Rust) => ", in Rust",
-        Some(Language::Cxx) => ", in C++",
-        None => "",
-    };
-    let libc = match program.libc {
-        Some(Libc::Glibc) => ", with glibc",
-        Some(Libc::Musl) => ", with musl",
-        None => "",
-    };
-    format!("{kind}{language}{libc}")
-}
 
 /// Finds a program as a shell would.
 fn find(given: &Path) -> Result<PathBuf, Failure> {
@@ -46,9 +23,7 @@ fn find(given: &Path) -> Result<PathBuf, Failure> {
         return Ok(given.to_path_buf());
     }
     if given.components().count() == 1
-        && let Some(paths) = std::env::var_os("PATH")
-        && let Some(found) =
-            std::env::split_paths(&paths).map(|dir| dir.join(given)).find(|path| path.is_file())
+        && let Some(found) = program::in_path(given)
     {
         return Ok(found);
     }
@@ -79,12 +54,13 @@ pub fn new(args: &New) -> Done {
         },
         root: args.root.as_ref().map(|root| relative(root, &to)),
         args: &args.args,
-        about: describe(&program),
+        about: text::program(&program),
         preset,
     };
     let mut chain = parse(&to, &write(&head, &Ok(Vec::new())))?;
-    let payload = backend::payload(&chain);
-    let libraries = payload.as_ref().map(libraries).map_err(|failure| failure.message.clone());
+    let payload = kernel.payload(&chain);
+    let libraries =
+        payload.as_ref().map(|payload| libraries(payload)).map_err(|failure| failure.message.clone());
     chain = parse(&to, &write(&head, &libraries))?;
     let mut evidence = Evidence::default();
     let scanned = match &payload {
@@ -104,7 +80,7 @@ pub fn new(args: &New) -> Done {
             "config": to,
             "evidence": fit::evidence_path(&to),
             "program": path,
-            "about": describe(&program),
+            "about": text::program(&program),
             "parts": fitted.fit.proposals.iter().filter(|p| !p.needs.is_empty())
                 .map(|p| tree.node(p.part).id.as_str()).collect::<Vec<_>>(),
             "unserved": fitted.fit.unserved,
@@ -113,7 +89,7 @@ pub fn new(args: &New) -> Done {
             "scan": super::fit::scan_json(&scanned),
         }));
     } else {
-        print(&format!("{}  {}\n", to.display(), describe(&program)));
+        print(&format!("{}  {}\n", to.display(), text::program(&program)));
         print(&format!("{}\n", scanned.words()));
         if let Err(why) = &libraries {
             print(&format!("it cannot be packed yet: {why}\n"));

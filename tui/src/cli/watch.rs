@@ -14,9 +14,10 @@ use bespoke_model::{Config, Decision, ImageSource, ParamType, Value};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::args::Fit;
-use super::{Stop, build, machine, resolve};
+use super::{Stop, build, machine};
 use crate::backend;
 use crate::presets::{self, Chain, Failure};
+use crate::resolved::resolve;
 use crate::text;
 
 /// How long a program that is asked to end may take.

@@ -9,9 +9,9 @@ use bespoke_model::{Config, Evidence, Kind, Severity, Tree, closest};
 
 use crate::app::doc::changes_in_words;
 use crate::app::{Need, Way};
-use crate::cli;
 use crate::fit;
 use crate::presets::{self, Chain, Failure};
+use crate::resolved;
 use crate::text;
 
 /// The config to start with when there is none: it extends the smallest preset.
@@ -66,7 +66,7 @@ pub(super) struct Trouble {
 /// # Errors
 /// When something is, and it cannot be mended by changing the config.
 pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Failure> {
-    let Err(failure) = cli::resolve(tree, chain) else { return Ok(None) };
+    let Err(failure) = resolved::resolve(tree, chain) else { return Ok(None) };
     let mut because = Vec::new();
     for problem in tree.check(&chain.config).0.iter().filter(|d| d.severity == Severity::Error) {
         let at = problem.location.as_ref().map_or_else(String::new, |at| format!("line {}: ", at.line));
@@ -101,7 +101,7 @@ pub(super) fn trouble(tree: &Tree, chain: &Chain) -> Result<Option<Trouble>, Fai
     }
     let sound = |way: &Way| {
         let Ok(config) = Config::parse(chain.config.file(), &way.text) else { return false };
-        cli::resolve(tree, &Chain { config, ..chain.clone() }).is_ok()
+        resolved::resolve(tree, &Chain { config, ..chain.clone() }).is_ok()
     };
     ways.retain(sound);
     if ways.is_empty() { Err(failure) } else { Ok(Some(Trouble { because, ways })) }
