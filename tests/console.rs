@@ -1,17 +1,15 @@
 //! The console: keys, streams and signals on their way from the host to the program, and a processor that rests meanwhile.
 
-use bespoke_tests::{Scratch, bespoke, program};
+use bespoke_tests::{PATIENCE, Scratch, Server, bespoke, program};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SET: &str = "\"debug.log\" = false\n";
-/// Longer than anything takes on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn size(rows: u16, cols: u16) -> PtySize {
     PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
@@ -69,7 +67,17 @@ impl Session {
 
     /// The exit status, and all that was said.
     fn ends(mut self) -> (u32, String) {
-        let status = self.child.wait().expect("it ends").exit_code();
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status.exit_code();
+            }
+            if started.elapsed() > PATIENCE {
+                self.child.kill().expect("it can be ended");
+                panic!("it never ended: {:?}", String::from_utf8_lossy(&self.said.0.lock().unwrap()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         // Nobody has the terminal open any more, so what was said comes to an end.
         self.reader.join().expect("it reads on");
         let said = String::from_utf8_lossy(&self.said.0.lock().unwrap()).into_owned();
@@ -193,7 +201,7 @@ fn what_is_piped_in_arrives_whole_and_ends() {
         let config = fs::read_to_string(scratch.path().join("app.toml")).unwrap();
         fs::write(scratch.path().join("piped.toml"), format!("{config}{terminal}")).unwrap();
         let mut child = Command::new("timeout")
-            .args(["--kill-after=5", "120"])
+            .args(["--kill-after=5", &PATIENCE.as_secs().to_string()])
             .arg(bespoke())
             .args(["run", "piped.toml", "--", "cat"])
             .current_dir(scratch.path())
@@ -220,29 +228,12 @@ fn ended_by(
     options: &[&str],
     signals: &[&str],
 ) -> (Option<i32>, String) {
-    let mut child = Command::new(bespoke())
-        .args(["run", "app.img", "--machine", machine])
-        .args(options)
-        .args(["--", how])
-        .current_dir(scratch.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("bespoke runs");
-    let mut output = child.stdout.take().unwrap();
-    let mut said = Vec::new();
-    let mut chunk = [0; 256];
-    while !said.ends_with(b"ready\n") {
-        let count = output.read(&mut chunk).unwrap();
-        assert_ne!(count, 0, "it ended early: {}", String::from_utf8_lossy(&said));
-        said.extend_from_slice(&chunk[..count]);
-    }
+    let command = [&["run", "app.img", "--machine", machine], options, &["--", how]].concat();
+    let server = Server::spawn(scratch, "ready\n", &command);
     for signal in signals {
-        let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+        server.signal(signal);
     }
-    output.read_to_end(&mut said).unwrap();
-    (child.wait().unwrap().code(), String::from_utf8(said).unwrap())
+    server.ended()
 }
 
 #[test]
