@@ -57,7 +57,8 @@ pub fn program(source: &str, flavour: &str) -> PathBuf {
     let to = folder.join(format!("{}-{flavour}", source.replace('.', "-")));
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    if modified(&to) > modified(&from) {
+    let newest = ["check.h", "say.h"].iter().map(|header| modified(&sources().join(header))).max();
+    if modified(&to) > modified(&from).max(newest.flatten()) {
         return to;
     }
     fs::create_dir_all(&folder).expect("target/ is writable");

@@ -12,9 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static const char *name_of(int error) { return error ? strerrorname_np(error) : "ok"; }
-
-#define TRY(call) do { errno = 0; long r_ = (long)(call); printf("%s: %ld %s\n", #call, r_, name_of(r_ < 0 ? errno : 0)); } while (0)
+#include "say.h"
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
@@ -37,18 +35,6 @@ static void show(const char *path) {
     if (lstat(path, &s)) { printf("%s: %s\n", path, name_of(errno)); return; }
     printf("%s: mode %o links %d size %lld\n", path, s.st_mode, S_ISDIR(s.st_mode) ? 0 : (int)s.st_nlink,
            S_ISDIR(s.st_mode) ? 0LL : (long long)s.st_size);
-}
-
-static unsigned sum(const char *path) {
-    unsigned hash = 2166136261u;
-    static unsigned char b[5000];
-    int fd = open(path, O_RDONLY);
-    ssize_t got;
-    if (fd < 0) return 0;
-    while ((got = read(fd, b, sizeof b)) > 0)
-        for (ssize_t i = 0; i < got; i++) hash = (hash ^ b[i]) * 16777619u;
-    close(fd);
-    return hash;
 }
 
 static void fill(const char *path) {

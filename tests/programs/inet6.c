@@ -11,17 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int failures;
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            printf("line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-            failures++; \
-        } \
-    } while (0)
-#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
-#define NAME(address) (struct sockaddr *)&(address), sizeof(address)
+#include "check.h"
 
 static struct sockaddr_in6 six(const char *text, int port) {
     struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};

@@ -7,15 +7,7 @@
 #include <sys/select.h>
 #include <unistd.h>
 
-static int failures;
-
-#define CHECK(what)                                                  \
-    do {                                                             \
-        if (!(what)) {                                               \
-            printf("line %d: %s (errno %d)\n", __LINE__, #what, errno); \
-            failures++;                                              \
-        }                                                            \
-    } while (0)
+#include "check.h"
 
 int main(void) {
     struct rlimit now, wanted = {5000, 6000};

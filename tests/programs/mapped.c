@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TRY(call) do { errno = 0; long r_ = (long)(call); printf("%s: %ld %s\n", #call, r_, r_ < 0 ? strerrorname_np(errno) : "ok"); } while (0)
+#include "say.h"
 
 static sigjmp_buf fault;
 static void faulted(int number) { siglongjmp(fault, number); }
@@ -24,18 +24,6 @@ static void touch(const char *what, volatile char *at, int write) {
     if (number) { printf("%s: signal %d\n", what, number); return; }
     if (write) *at = 'W';
     printf("%s: %d\n", what, *at);
-}
-
-static unsigned sum(const char *path) {
-    unsigned hash = 2166136261u;
-    static unsigned char b[5000];
-    int fd = open(path, O_RDONLY);
-    ssize_t got;
-    if (fd < 0) return 0;
-    while ((got = read(fd, b, sizeof b)) > 0)
-        for (ssize_t i = 0; i < got; i++) hash = (hash ^ b[i]) * 16777619u;
-    close(fd);
-    return hash;
 }
 
 static void look(void) {

@@ -13,24 +13,13 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-static int failures;
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            printf("line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-            failures++; \
-        } \
-    } while (0)
-#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
+#include "check.h"
 
 static struct sockaddr_in loopback(int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
 }
-
-#define NAME(address) (struct sockaddr *)&(address), sizeof(address)
 
 static void pairs(void) {
     char bytes[100];
