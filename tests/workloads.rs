@@ -2,7 +2,7 @@
 
 use crate::{Scratch, package, program, python, workspace};
 use bespoke_kernel::run::Running;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -159,34 +159,53 @@ pub fn drain(running: &mut Running) -> JoinHandle<()> {
     })
 }
 
-/// Asks a server until it answers with these words, or is gone, or the time is over. QEMU takes connections long before the guest does, and ends them.
+/// Asks a server until it answers with these words, or is gone, or the time is over. QEMU takes connections long before the guest does, and
+/// ends them or never has them answered: so each question is asked anew before the one before it is given up.
 pub fn answers(port: u16, ask: &[u8], reply: &str, patience: Duration, is_gone: impl Fn() -> bool) -> bool {
     let started = Instant::now();
-    // What comes before the guest has a network may never be answered: ask anew, a little more patiently each time.
-    let mut wait = Duration::from_millis(250);
+    let mut questions: Vec<Question> = Vec::new();
+    let (mut pause, mut next) = (Duration::from_millis(20), started);
     while started.elapsed() < patience && !is_gone() {
-        let answered = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).and_then(|mut stream| {
-            stream.set_read_timeout(Some(wait))?;
-            stream.write_all(ask)?;
-            let mut said = Vec::new();
-            let mut chunk = [0; 4096];
-            loop {
-                match stream.read(&mut chunk)? {
-                    0 => return Ok(false),
-                    count => said.extend_from_slice(&chunk[..count]),
-                }
-                if String::from_utf8_lossy(&said).contains(reply) {
-                    return Ok(true);
-                }
-            }
-        });
-        if matches!(answered, Ok(true)) {
+        if Instant::now() >= next {
+            questions.extend(Question::put(port, ask));
+            next = Instant::now() + pause;
+            pause = (pause * 5 / 4).min(Duration::from_secs(2));
+        }
+        questions.retain_mut(Question::is_open);
+        if questions.iter().any(|question| String::from_utf8_lossy(&question.said).contains(reply)) {
             return true;
         }
-        std::thread::sleep(Duration::from_millis(5));
-        wait = (wait * 5 / 4).min(Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(2));
     }
     false
+}
+
+/// A connection with a question that has been sent.
+struct Question {
+    stream: TcpStream,
+    put: Instant,
+    said: Vec<u8>,
+}
+
+impl Question {
+    fn put(port: u16, ask: &[u8]) -> Option<Self> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+        stream.write_all(ask).and_then(|()| stream.set_nonblocking(true)).ok()?;
+        Some(Self { stream, put: Instant::now(), said: Vec::new() })
+    }
+
+    /// Takes what has come. False: no more will come, or it took too long.
+    fn is_open(&mut self) -> bool {
+        let mut chunk = [0; 4096];
+        let open = match self.stream.read(&mut chunk) {
+            Ok(count) => {
+                self.said.extend_from_slice(&chunk[..count]);
+                count > 0
+            }
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
+        open && self.put.elapsed() < Duration::from_secs(10)
+    }
 }
 
 /// The names of the presets that ship, sorted.
