@@ -34,6 +34,8 @@ fn busybox_shell() {
 #[test]
 fn busybox_applets_one_by_one() {
     let scratch = installed("/bin/busybox", &[("/data/text", &source("applets.sh"))]);
+    let real = std::fs::canonicalize("/bin/busybox").expect("it is installed");
+    let exe = format!("{}\n", real.display());
     for (arguments, out) in [
         (&["head", "-n", "1", "/data/text"][..], "# What busybox' shell does without a second process.\n"),
         (&["wc", "-l", "/data/text"], "19 /data/text\n"),
@@ -47,7 +49,8 @@ fn busybox_applets_one_by_one() {
         (&["seq", "3"], "1\n2\n3\n"),
         (&["uname", "-s"], "Linux\n"),
         (&["id", "-u"], "0\n"),
-        (&["readlink", "-f", "/proc/self/exe"], "/bin/busybox\n"),
+        (&["readlink", "/proc/self/exe"], &exe),
+        (&["cat", "/proc/self/comm"], "busybox\n"),
         (&["sleep", "0.01"], ""),
     ] {
         expect(&scratch.boot(arguments), 0, out);
@@ -84,4 +87,29 @@ fn cpython() {
     let out = "{\"list\": [1, 2.5, null], \"name\": \"bespoke\"}\n['file2'] 1000\nthreads [0, 1, 2, 3, 4] 1000\nsqlite (100, 5050)\n\
                hash ba86c3e52a81fe02 4100689278\nfork: Function not implemented\nthrough a pipe\n";
     expect(&run, 9, out);
+}
+
+#[test]
+fn a_program_named_by_a_link_finds_what_lies_beside_it() {
+    let scratch = Scratch::new(
+        "schema = 1\nextends = \"preset:everything\"\n[program]\npath = \"app\"\n[set]\n\"debug.log\" = false\n",
+    );
+    let folder = scratch.path();
+    for name in ["bin", "lib"] {
+        std::fs::create_dir(folder.join(name)).expect("a writable scratch folder");
+    }
+    let sources =
+        [("own.c", "int own(void) { return 42; }"), ("app.c", "int own(void); int main() { return own(); }")];
+    for (name, text) in sources {
+        std::fs::write(folder.join(name), text).expect("a writable scratch folder");
+    }
+    for arguments in [
+        &["-shared", "-fPIC", "-o", "lib/libown.so", "own.c"][..],
+        &["-o", "bin/app", "app.c", "-Llib", "-lown", "-Wl,-rpath,$ORIGIN/../lib"],
+    ] {
+        let built = std::process::Command::new("gcc").args(arguments).current_dir(folder).status();
+        assert!(built.expect("gcc runs; tests/run installs it").success());
+    }
+    std::os::unix::fs::symlink("bin/app", folder.join("app")).expect("a link");
+    expect(&scratch.boot(&[]), 42, "");
 }

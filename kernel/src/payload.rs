@@ -120,10 +120,16 @@ pub struct Payload {
 /// What the machine is called when nobody says.
 const HOSTNAME: &str = "bespoke";
 
+/// Where installed programs lie (Filesystem Hierarchy Standard 3.0): one that is there may count on its own place.
+const INSTALLED: [&str; 6] = ["/usr", "/opt", "/bin", "/sbin", "/lib", "/srv"];
+
 /// What the guest starts.
 #[derive(Debug, Clone, Default)]
 struct Start {
+    /// The program's file, no link to it.
     path: Option<String>,
+    /// What it is called: `argv[0]`.
+    name: Option<String>,
     cwd: String,
     args: Vec<String>,
     env: Vec<String>,
@@ -142,8 +148,8 @@ impl Payload {
     /// Reads what a config names; its relative paths start at `base_dir`.
     ///
     /// A file given under `[text]` is root's, and older than any other. One given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
-    /// and links in it stay links. Owners, permissions and times are the host's. The program lies at `/bin/` and
-    /// its file name, or where `[files]` puts that same file. A dynamic program brings its interpreter and the
+    /// and links in it stay links. Owners, permissions and times are the host's. An installed program (below `/usr`, `/opt`, …)
+    /// lies where it lies on the host, with a link when it is named by one; any other at `/bin/` and its file name; and either where `[files]` puts that same file. A dynamic program brings its interpreter and the
     /// libraries that it asks for by name, as far as `[files]` does not have them; so do shared objects under `[files]`, which it may load.
     ///
     /// A program with a `root` and its libraries are taken from that folder, and the program lies where it lies there: see [`Sysroot`].
@@ -227,7 +233,7 @@ impl Payload {
                 &real,
             )?;
             inspected = Some(looked);
-            start = Start::of(program, path, &builder)?;
+            start = Start::of(program, real, path, &builder)?;
         } else if let Some((program, folder)) = rooted {
             let sysroot = Sysroot::open(&folder)?;
             let path = guest_path(&format!("/{}", program.path.trim_start_matches('/')))?;
@@ -239,7 +245,7 @@ impl Payload {
             }
             libraries::add(&mut builder, libraries::Source::Sysroot(&sysroot), &looked.kind, &real, &path)?;
             inspected = Some(looked);
-            start = Start::of(program, path, &builder)?;
+            start = Start::of(program, path.clone(), path, &builder)?;
         } else if let Some(program) = program {
             let (name, attributes, bytes) = match (demo, &host) {
                 (Some(name), _) => {
@@ -261,26 +267,36 @@ impl Payload {
             let path = host.clone().unwrap_or_else(|| program.path.clone().into());
             inspected =
                 Some(program::inspect(&bytes).map_err(|error| PayloadError::Program { path, error })?);
-            let at = match guest {
-                Some(guest) => guest,
-                None => {
+            let installed = host.as_deref().and_then(installed);
+            let (at, called) = match (guest, installed) {
+                (Some(guest), _) => (guest.clone(), guest),
+                (None, Some((at, called))) => {
+                    let (at, called) = (guest_path(&at)?, guest_path(&called)?);
+                    add(&mut builder, &at, attributes, bytes)?;
+                    if at != called {
+                        add(
+                            &mut builder,
+                            &called,
+                            Attributes::made(S_IFLNK | 0o777),
+                            at.clone().into_bytes(),
+                        )?;
+                    }
+                    (at, called)
+                }
+                (None, None) => {
                     let at = guest_path(&format!("/bin/{name}"))?;
                     add(&mut builder, &at, attributes, bytes)?;
-                    at
+                    (at.clone(), at)
                 }
             };
             if let (Some(Program { kind, .. }), Some(host)) = (&inspected, &host) {
-                libraries::add(&mut builder, libraries::Source::Host, kind, host, &at)?;
+                // Libraries may be beside the file, and never are beside a link to it.
+                let real = fs::canonicalize(host).map_err(read(host))?;
+                libraries::add(&mut builder, libraries::Source::Host, kind, &real, &at)?;
             }
-            start = Start::of(program, at, &builder)?;
+            start = Start::of(program, at, called, &builder)?;
         }
-        // A link's target is the program's share too.
-        let real = boxed.zip(start.path.as_ref()).and_then(|((image, _), path)| image.real_path(path));
-        let mut payload = Self::new(builder, start, inspected);
-        if let Some(real) = real {
-            payload.program_share = payload.root.share_of(&real);
-        }
-        Ok(payload)
+        Ok(Self::new(builder, start, inspected))
     }
 
     fn new(builder: Builder, start: Start, program: Option<Program>) -> Self {
@@ -307,7 +323,7 @@ impl Payload {
         self.program.as_ref()
     }
 
-    /// Where the program lies in the image.
+    /// Where the program's file lies in the image.
     pub fn program_path(&self) -> Option<&str> {
         self.start.path.as_deref()
     }
@@ -354,12 +370,18 @@ impl Payload {
 }
 
 impl Start {
-    /// The start of the program that lies at `path`.
-    fn of(program: &bespoke_model::Program, path: String, files: &Builder) -> Result<Self, PayloadError> {
+    /// The start of the program whose file is at `path`, called `name`.
+    fn of(
+        program: &bespoke_model::Program,
+        path: String,
+        name: String,
+        files: &Builder,
+    ) -> Result<Self, PayloadError> {
         let data = |path: &str| files.data(path).map(<[u8]>::to_vec);
         let owner = program.user.as_deref().map(|user| users::owner(user, data)).transpose()?;
         let start = Self {
             path: Some(path),
+            name: Some(name),
             cwd: program.cwd.clone().unwrap_or_else(|| "/".into()),
             args: program.args.clone(),
             env: program.env.clone(),
@@ -387,14 +409,14 @@ impl Start {
     /// The table "program".
     fn table(&self) -> Vec<u8> {
         let mut table = Vec::new();
-        let argc = self.path.iter().len() + self.args.len();
+        let argc = self.name.iter().len() + self.args.len();
         table.extend((argc as u32).to_le_bytes());
         table.extend((self.env.len() as u32).to_le_bytes());
         table.extend(self.owner.0.to_le_bytes());
         table.extend(self.owner.1.to_le_bytes());
         let path = self.path.as_deref().unwrap_or("");
         let hostname = self.hostname.as_deref().unwrap_or(HOSTNAME);
-        let texts = [path, &self.cwd, hostname].into_iter().chain(self.path.as_deref());
+        let texts = [path, &self.cwd, hostname].into_iter().chain(self.name.as_deref());
         for text in texts.chain(self.args.iter().chain(&self.env).map(String::as_str)) {
             table.extend(text.as_bytes());
             table.push(0);
@@ -406,6 +428,13 @@ impl Start {
 fn read(path: &Path) -> impl FnOnce(std::io::Error) -> PayloadError + use<> {
     let path = path.to_owned();
     move |error| PayloadError::Read { path, error }
+}
+
+/// The file of an installed program, and the name that it was given by. None: it lies elsewhere.
+fn installed(host: &Path) -> Option<(String, String)> {
+    let below = |path: &Path| INSTALLED.iter().any(|folder| path.starts_with(folder));
+    let real = fs::canonicalize(host).ok().filter(|real| below(real) && below(host))?;
+    Some((real.to_str()?.to_owned(), host.to_str()?.to_owned()))
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -554,6 +583,20 @@ mod tests {
         assert_eq!(placed.program_path(), Some("/opt/p"));
         assert!(placed.files().all(|(path, _)| path != "/bin/prog"));
         assert_eq!(at_bin.files_share(), 0, "/bin is there for the program alone");
+    }
+
+    #[test]
+    fn an_installed_program_keeps_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        // What is a link on some distributions, and a program on all.
+        let real = std::fs::canonicalize("/bin/sh").unwrap();
+        let payload = load(dir.path(), "[program]\npath = \"/bin/sh\"\nargs = [\"-c\"]").unwrap();
+        assert_eq!(payload.program_path(), real.to_str());
+        let table = strings(payload.program_table());
+        assert_eq!((table[0], table[3]), (real.to_str().unwrap(), "/bin/sh"));
+        let kinds: Vec<_> = payload.root().files().map(|(path, a, _)| (path, a.mode & 0o170_000)).collect();
+        assert!(kinds.contains(&(real.to_str().unwrap(), S_IFREG)), "{kinds:?}");
+        assert!(real == Path::new("/bin/sh") || kinds.contains(&("/bin/sh", S_IFLNK)), "{kinds:?}");
     }
 
     #[test]

@@ -157,7 +157,6 @@ pub fn load(process: &Process) -> Result<Start> {
     entropy::fill(&mut random);
     let random = stack.push(&random)?;
     let platform = stack.push(b"x86_64\0")?;
-    let executable = stack.push(process.path_with_nul())?;
     let mut words = Vec::new();
     words.push(process.arguments.len() as u64);
     stack.push_strings([&process.arguments, &process.environment], &mut words)?;
@@ -183,7 +182,8 @@ pub fn load(process: &Process) -> Result<Start> {
         (AT_CLKTCK, 100),
         (AT_RANDOM, random),
         (AT_PLATFORM, platform),
-        (AT_EXECFN, executable),
+        // argv[0], which is the path that it was started by.
+        (AT_EXECFN, words[1]),
     ];
     let more = auxiliary_entries().iter().map(|entry| (entry.item)());
     for (kind, value) in auxiliary.into_iter().chain(more).chain([(AT_NULL, 0)]) {

@@ -19,7 +19,6 @@ crate::hook!(fn randomisers() -> "randomise": fn() -> u64);
 
 /// What the program is started with.
 pub struct Process {
-    /// With a NUL behind it.
     path: &'static [u8],
     pub arguments: Vec<Vec<u8>>,
     pub environment: Vec<Vec<u8>>,
@@ -58,11 +57,8 @@ static STACK_START: AtomicU64 = AtomicU64::new(0);
 static DATA_END: AtomicU64 = AtomicU64::new(0);
 
 impl Process {
+    /// The program's file.
     pub fn path_bytes(&self) -> &'static [u8] {
-        without_nul(self.path)
-    }
-
-    pub fn path_with_nul(&self) -> &'static [u8] {
         self.path
     }
 
@@ -76,21 +72,13 @@ fn text_of(path: &'static [u8]) -> Text<'static> {
     unsafe { Text::of_composer(path) }
 }
 
-fn without_nul(string: &'static [u8]) -> &'static [u8] {
-    string.strip_suffix(b"\0").unwrap_or(string)
-}
-
-/// The next string of the composer's table, and its NUL. One copy of the search is enough.
+/// The next string of the composer's table. One copy of the search is enough.
 #[inline(never)]
-fn next_with_nul(rest: &mut &'static [u8]) -> &'static [u8] {
-    let end = rest.iter().position(|&byte| byte == 0).map_or(rest.len(), |nul| nul + 1);
-    let (string, behind) = rest.split_at(end);
-    *rest = behind;
-    string
-}
-
 fn next_string(rest: &mut &'static [u8]) -> &'static [u8] {
-    without_nul(next_with_nul(rest))
+    let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+    let (string, behind) = rest.split_at(end);
+    *rest = behind.get(1..).unwrap_or_default();
+    string
 }
 
 /// The process that the image was built for.
@@ -107,14 +95,14 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
         who.users = [number(2); 3];
         who.groups = [number(3); 3];
     }
-    let program = next_with_nul(&mut rest);
+    let program = next_string(&mut rest);
     let directory = next_string(&mut rest);
     *HOSTNAME.borrow() = next_string(&mut rest);
     let found = path::resolve(&path::root(), directory, true);
     if found.and_then(path::set_working_directory).is_err() {
         crate::println!("bespoke: there is no directory {}; starting in /", text_of(directory));
     }
-    *PROGRAM.borrow() = without_nul(program);
+    *PROGRAM.borrow() = program;
     let mut process = Process { path: program, arguments: Vec::new(), environment: Vec::new() };
     process.arguments.extend((0..argc).map(|_| next_string(&mut rest).to_vec()));
     process.environment.extend((0..envc).map(|_| next_string(&mut rest).to_vec()));
@@ -134,14 +122,15 @@ pub fn hostname() -> &'static [u8] {
     *HOSTNAME.borrow()
 }
 
-/// The program's path in the root.
+/// The program's file in the root; links to it are followed.
 pub fn program() -> &'static [u8] {
     *PROGRAM.borrow()
 }
 
-/// What a thread is called before it says otherwise: the program's file name, cut to 15 bytes (`PR_SET_NAME`).
+/// What a thread is called before it says otherwise: the last part of the path that the program was started by, cut to 15 bytes (`PR_SET_NAME`).
 pub fn thread_name() -> [u8; 16] {
-    let path = program();
+    let arguments = ARGUMENTS.borrow();
+    let path = arguments.first().map_or(&[][..], Vec::as_slice);
     let file = &path[path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)..];
     let mut name = [0; 16];
     for (to, from) in name[..15].iter_mut().zip(file) {
