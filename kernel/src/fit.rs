@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bespoke_model::{Decision, Evidence, Kind, NodeId, Tree, last_part};
 
 use crate::need;
-use crate::os::{Os, SYSCALL};
+use crate::os::{Os, SOCKET_FAMILY, SYSCALL};
 
 /// Something that a part serves, in the words of [`crate::need`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,13 +52,17 @@ pub enum Keep {
 }
 
 impl Os {
-    /// What each part serves: the calls that it registers, and what its declaration adds.
+    /// What each part serves: the calls and socket families that it registers, and what its declaration adds.
     pub fn served(&self) -> Vec<Served> {
         let mut all = Vec::new();
-        if let Some(hook) = self.index.hooks.iter().find(|hook| hook.name == SYSCALL) {
+        for hook in &self.index.hooks {
+            let word = |number: &u64| match hook.name.as_str() {
+                SYSCALL => need::call(*number),
+                SOCKET_FAMILY => Some(need::family(*number)),
+                _ => None,
+            };
             for (part, keys) in &hook.keys {
-                let words = keys.iter().filter_map(|number| need::call(*number));
-                all.extend(words.map(|word| Served { part: *part, word }));
+                all.extend(keys.iter().filter_map(word).map(|word| Served { part: *part, word }));
             }
         }
         for part in self.tree.nodes() {
@@ -212,6 +216,12 @@ mod tests {
         }
         assert_eq!(decided(&fit, "net.udp"), Some(Decision::OFF));
         assert_ne!(decided(&fit, "net.unix"), Some(Decision::ON));
+    }
+
+    #[test]
+    fn a_family_is_served_by_whoever_registers_it() {
+        let fit = fit(&[("call:socket", 1), ("socket:AF_NETLINK/SOCK_RAW", 1)], Keep::Seen);
+        assert_eq!(decided(&fit, "net.netlink"), Some(Decision::ON));
     }
 
     #[test]

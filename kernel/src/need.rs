@@ -26,6 +26,11 @@ pub fn call(number: u64) -> Option<String> {
     name(number).map(|name| format!("call:{name}"))
 }
 
+/// The word for all sockets of a family.
+pub(crate) fn family(number: u64) -> String {
+    format!("socket:{}", word(Some(number), FAMILIES))
+}
+
 /// The name of a call, by its number on x86-64.
 pub fn name(number: u64) -> Option<&'static str> {
     usize::try_from(number).ok().and_then(Sysno::new).map(|call| call.name())

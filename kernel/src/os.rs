@@ -11,6 +11,8 @@ use crate::object::{Class, ExternalKind, Object, ObjectError, Section, SectionId
 const CRATE: &str = "bespoke_os";
 /// The hook whose entries are system calls.
 pub(crate) const SYSCALL: &str = "syscall";
+/// The hook whose keys are families of sockets, as `socket(2)` numbers them.
+pub(crate) const SOCKET_FAMILY: &str = "socket-family";
 
 /// Why an object and a component tree do not make a library OS.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
