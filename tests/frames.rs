@@ -1,7 +1,7 @@
 //! Frames as they are on the wire, with a peer that is no socket of this machine's: IPv6, packets in parts, and what nobody should send.
 
 use bespoke_tests::clients::pattern;
-use bespoke_tests::segments::checksum;
+use bespoke_tests::segments::{checksum, control_6, frame_6};
 use bespoke_tests::wire::{
     self, GUEST, GUEST_LINK_LOCAL, GUEST_MAC, PEER, PEER_LINK_LOCAL, PEER_MAC, Peer, Wire,
 };
@@ -16,25 +16,6 @@ const QUIET: &str = "\"debug.log\" = false\n";
 fn echo_machine(set: &str, args: &[&str]) -> (Server, Wire) {
     let scratch = Scratch::for_program(&program("echo.c", "musl"), "everything", &format!("{QUIET}{set}"));
     wire::boot(&scratch, "ready", args)
-}
-
-/// A frame from the peer with an IPv6 packet.
-fn frame_6(to: [u8; 6], source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = [&to[..], &PEER_MAC, &[0x86, 0xdd, 0x60, 0, 0, 0]].concat();
-    frame.extend((payload.len() as u16).to_be_bytes());
-    frame.extend([next, 255]);
-    frame.extend(source.octets());
-    frame.extend(destination.octets());
-    frame.extend(payload);
-    frame
-}
-
-/// A control message of IPv6, its checksum set.
-fn control_6(source: Ipv6Addr, destination: Ipv6Addr, mut message: Vec<u8>) -> Vec<u8> {
-    let length = (message.len() as u32).to_be_bytes();
-    let sum = checksum(&[&source.octets(), &destination.octets(), &length, &[0, 0, 0, 58], &message]);
-    message[2..4].copy_from_slice(&sum);
-    message
 }
 
 /// A router's announcement of a network.

@@ -1,6 +1,7 @@
 //! TCP spoken by hand over a [`Wire`]: every segment is what the test says it is, lost or late ones too.
 
-use crate::wire::{GUEST, GUEST_MAC, PEER, PEER_MAC, Wire};
+use crate::wire::{GUEST, GUEST_LINK_LOCAL, GUEST_MAC, PEER, PEER_LINK_LOCAL, PEER_MAC, Wire};
+use std::net::Ipv6Addr;
 
 /// Flags of a segment.
 pub const FIN: u8 = 1;
@@ -14,6 +15,9 @@ pub const PUSH: u8 = 8;
 pub const ACK: u8 = 16;
 
 const PORT: u16 = 7;
+const TCP: u8 = 6;
+const CONTROL_6: u8 = 58;
+const DESTINATION_OPTIONS: u8 = 60;
 /// Bits that our window is shifted by: the option is there so that the machine may shift its own.
 const SCALE: u8 = 0;
 
@@ -34,6 +38,36 @@ pub fn frame_4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let sum = checksum(&[&header]);
     header[10..12].copy_from_slice(&sum);
     [&GUEST_MAC[..], &PEER_MAC, &[8, 0], &header, payload].concat()
+}
+
+/// A frame from the peer with an IPv6 packet.
+pub fn frame_6(to: [u8; 6], source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = [&to[..], &PEER_MAC, &[0x86, 0xdd, 0x60, 0, 0, 0]].concat();
+    frame.extend((payload.len() as u16).to_be_bytes());
+    frame.extend([next, 255]);
+    frame.extend(source.octets());
+    frame.extend(destination.octets());
+    frame.extend(payload);
+    frame
+}
+
+/// A control message of IPv6, its checksum set.
+pub fn control_6(source: Ipv6Addr, destination: Ipv6Addr, mut message: Vec<u8>) -> Vec<u8> {
+    let length = (message.len() as u32).to_be_bytes();
+    let sum = checksum(&[&source.octets(), &destination.octets(), &length, &[0, 0, 0, CONTROL_6], &message]);
+    message[2..4].copy_from_slice(&sum);
+    message
+}
+
+/// How segments to the machine are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// In IPv4.
+    Four,
+    /// In IPv6, between link-local addresses.
+    Six,
+    /// In IPv6, behind a header with options that mean nothing.
+    SixWithOptions,
 }
 
 /// A segment that came.
@@ -61,11 +95,15 @@ impl Segment {
     }
 }
 
-/// A connection to the machine's port 7.
+/// A connection to the machine, by default to its port 7.
 pub struct Stream<'a> {
     wire: &'a mut Wire,
     port: u16,
+    /// The machine's port.
+    theirs: u16,
     shift: u8,
+    /// How its segments are packed.
+    pub packing: Packing,
     /// The number of the byte that is sent next.
     pub next: u32,
     /// The byte of the machine's that is waited for.
@@ -77,28 +115,45 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
+    /// An end from which nothing has been sent yet.
+    pub fn new(wire: &'a mut Wire, port: u16, theirs: u16) -> Self {
+        let packing = Packing::Four;
+        Self { wire, port, theirs, shift: 0, packing, next: 1_000_000, wanted: 0, seen: 0, window: 65535 }
+    }
+
     /// Asks for a connection, and says no more.
     pub fn ask(wire: &'a mut Wire, port: u16) -> Self {
-        let mut stream = Self { wire, port, shift: 0, next: 1_000_000, wanted: 0, seen: 0, window: 65535 };
-        stream.send(SYN, stream.next, &[]);
-        stream.next += 1;
+        let mut stream = Self::new(wire, port, PORT);
+        stream.request();
         stream
+    }
+
+    /// Asks for a connection.
+    pub fn request(&mut self) {
+        self.send(SYN, self.next, &[]);
+        self.next += 1;
     }
 
     /// A connection that is made.
     pub fn open(wire: &'a mut Wire, port: u16) -> Self {
         let mut stream = Self::ask(wire, port);
-        let answer = stream.come("an answer to a request", |segment| segment.flags & SYN != 0);
-        assert_eq!((answer.flags, answer.acknowledged), (SYN | ACK, stream.next), "{answer:?}");
-        stream.wanted = answer.end();
+        stream.answered();
         stream.acknowledge();
         stream
+    }
+
+    /// Waits for the answer to a request.
+    pub fn answered(&mut self) {
+        let answer = self.come("an answer to a request", |segment| segment.flags & SYN != 0);
+        assert_eq!((answer.flags, answer.acknowledged), (SYN | ACK, self.next), "{answer:?}");
+        self.wanted = answer.end();
     }
 
     /// Sends a segment as it is told; it acknowledges what was taken, unless it asks.
     pub fn send(&mut self, flags: u8, number: u32, body: &[u8]) {
         let options: &[u8] = if flags & SYN != 0 { &[2, 4, 5, 0xb4, 3, 3, SCALE, 0] } else { &[] };
-        let mut segment = [&self.port.to_be_bytes()[..], &PORT.to_be_bytes(), &number.to_be_bytes()].concat();
+        let mut segment =
+            [&self.port.to_be_bytes()[..], &self.theirs.to_be_bytes(), &number.to_be_bytes()].concat();
         segment.extend(if flags & ACK != 0 { self.wanted } else { 0 }.to_be_bytes());
         segment.extend([(20 + options.len() as u8) << 2, flags]);
         segment.extend(self.window.to_be_bytes());
@@ -106,9 +161,34 @@ impl<'a> Stream<'a> {
         segment.extend(options);
         segment.extend(body);
         let length = (segment.len() as u16).to_be_bytes();
-        let sum = checksum(&[&PEER.octets(), &GUEST.octets(), &[0, 6], &length, &segment]);
+        let addresses = match self.packing {
+            Packing::Four => [PEER.octets(), GUEST.octets()].concat(),
+            _ => [PEER_LINK_LOCAL.octets(), GUEST_LINK_LOCAL.octets()].concat(),
+        };
+        let sum = checksum(&[&addresses, &[0, TCP], &length, &segment]);
         segment[16..18].copy_from_slice(&sum);
-        self.wire.send(&frame_4(6, &segment));
+        let six = |next, payload: &[u8]| frame_6(GUEST_MAC, PEER_LINK_LOCAL, GUEST_LINK_LOCAL, next, payload);
+        let frame = match self.packing {
+            Packing::Four => frame_4(TCP, &segment),
+            Packing::Six => six(TCP, &segment),
+            // One that fills the header up.
+            Packing::SixWithOptions => {
+                six(DESTINATION_OPTIONS, &[&[TCP, 0, 1, 4, 0, 0, 0, 0], &segment[..]].concat())
+            }
+        };
+        self.wire.send(&frame);
+    }
+
+    /// Sends a frame that is no segment.
+    pub fn send_frame(&mut self, frame: &[u8]) {
+        self.wire.send(frame);
+    }
+
+    /// Says a line, again until it is acknowledged.
+    pub fn tell(&mut self, line: &str) {
+        self.say(format!("{line}\n").as_bytes());
+        let next = self.next;
+        self.come("an acknowledgement", |segment| segment.acknowledged == next && segment.flags & ACK != 0);
     }
 
     /// Sends the next bytes.
@@ -126,31 +206,38 @@ impl<'a> Stream<'a> {
     pub fn come(&mut self, what: &str, holds: impl Fn(&Segment) -> bool) -> Segment {
         loop {
             let (port, shift) = (self.port, self.shift);
-            let came = self.wire.find(what, |frame| match frame.get(12..14)? {
-                [8, 6] if frame[20..22] == [0, 1] && frame[38..42] == PEER.octets() => Some(None),
-                [8, 0] if frame[23] == 6 => segment(frame, port, shift).map(Some),
-                _ => None,
+            let came = self.wire.find(what, |frame| match question(frame) {
+                Some(answer) => Some(Err(answer)),
+                None => segment(frame, port, shift).map(Ok),
             });
-            let Some(segment) = came else {
-                let mut answer =
-                    [&GUEST_MAC[..], &PEER_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &PEER_MAC].concat();
-                answer.extend(PEER.octets());
-                answer.extend(GUEST_MAC);
-                answer.extend(GUEST.octets());
-                self.wire.send(&answer);
-                continue;
-            };
-            if segment.flags & SYN != 0 {
-                // The option is where the machine's state machine puts it, or not there.
-                self.shift = scale(&segment.packet).unwrap_or(0);
-                self.seen = segment.end();
+            match came {
+                Err(answer) => self.wire.send(&answer),
+                Ok(segment) => {
+                    self.note(&segment);
+                    if holds(&segment) {
+                        return segment;
+                    }
+                }
             }
-            if segment.end().wrapping_sub(self.seen) < 1 << 31 {
-                self.seen = segment.end();
-            }
-            if holds(&segment) {
-                return segment;
-            }
+        }
+    }
+
+    /// All segments that have come and were not waited for.
+    pub fn came(&mut self) -> Vec<Segment> {
+        let frames = self.wire.came();
+        let segments: Vec<Segment> =
+            frames.iter().filter_map(|frame| segment(frame, self.port, self.shift)).collect();
+        segments.iter().for_each(|segment| self.note(segment));
+        segments
+    }
+
+    fn note(&mut self, segment: &Segment) {
+        if segment.flags & SYN != 0 {
+            self.shift = scale(&segment.packet).unwrap_or(0);
+            self.seen = segment.end();
+        }
+        if segment.end().wrapping_sub(self.seen) < 1 << 31 {
+            self.seen = segment.end();
         }
     }
 
@@ -181,9 +268,42 @@ impl<'a> Stream<'a> {
     }
 }
 
+/// What to answer a frame that asks for our hardware address.
+fn question(frame: &[u8]) -> Option<Vec<u8>> {
+    match frame.get(12..14)? {
+        [8, 6] if frame[20..22] == [0, 1] && frame[38..42] == PEER.octets() => {
+            let mut answer = [&GUEST_MAC[..], &PEER_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &PEER_MAC].concat();
+            answer.extend(PEER.octets());
+            answer.extend(GUEST_MAC);
+            answer.extend(GUEST.octets());
+            Some(answer)
+        }
+        [0x86, 0xdd] if frame.get(20) == Some(&CONTROL_6) && frame.get(54) == Some(&135) => {
+            let target = frame.get(62..78)?;
+            if target != PEER_LINK_LOCAL.octets() {
+                return None;
+            }
+            // Solicited, and in the place of what was known.
+            let message = [&[136, 0, 0, 0, 0x60, 0, 0, 0][..], target, &[2, 1], &PEER_MAC].concat();
+            let message = control_6(PEER_LINK_LOCAL, GUEST_LINK_LOCAL, message);
+            Some(frame_6(GUEST_MAC, PEER_LINK_LOCAL, GUEST_LINK_LOCAL, CONTROL_6, &message))
+        }
+        _ => None,
+    }
+}
+
+/// The TCP part of an IP packet.
+fn inside(packet: &[u8]) -> Option<&[u8]> {
+    match packet.first()? >> 4 {
+        4 if packet.get(9) == Some(&TCP) => packet.get(20..),
+        6 if packet.get(6) == Some(&TCP) => packet.get(40..),
+        _ => None,
+    }
+}
+
 /// The window's scale among the options of a packet's segment.
 fn scale(packet: &[u8]) -> Option<u8> {
-    let segment = &packet[20..];
+    let segment = inside(packet)?;
     let mut options = segment.get(20..usize::from(segment[12] >> 4) * 4)?;
     while let Some(&kind) = options.first() {
         let length = match kind {
@@ -199,8 +319,14 @@ fn scale(packet: &[u8]) -> Option<u8> {
 
 /// The segment in a frame, if it is for a port.
 fn segment(frame: &[u8], port: u16, shift: u8) -> Option<Segment> {
-    let packet = &frame[14..][..usize::from(u16::from_be_bytes([frame[16], frame[17]]))];
-    let header = packet.get(20..40)?;
+    let length = match frame.get(12..14)? {
+        [8, 0] => usize::from(u16::from_be_bytes([frame[16], frame[17]])),
+        [0x86, 0xdd] => 40 + usize::from(u16::from_be_bytes([frame[18], frame[19]])),
+        _ => return None,
+    };
+    let packet = frame.get(14..14 + length)?;
+    let segment = inside(packet)?;
+    let header = segment.first_chunk::<20>()?;
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if u16::from_be_bytes([header[2], header[3]]) != port {
         return None;
@@ -211,7 +337,7 @@ fn segment(frame: &[u8], port: u16, shift: u8) -> Option<Segment> {
         acknowledged: word(8),
         flags,
         window: (word(14) >> 16) << if flags & SYN != 0 { 0 } else { shift },
-        body: packet[20 + usize::from(header[12] >> 4) * 4..].to_vec(),
+        body: segment[usize::from(header[12] >> 4) * 4..].to_vec(),
         packet: packet.to_vec(),
     })
 }

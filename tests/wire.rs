@@ -45,12 +45,25 @@ fn listen(scratch: &Scratch) -> (UnixListener, [String; 2]) {
     (listener, ["--net".to_owned(), format!("socket:{}", path.display())])
 }
 
+/// Waits for a card to connect. `None`: it never will, or takes far too long.
+fn accept(listener: &UnixListener, is_gone: impl Fn() -> bool) -> Option<UnixStream> {
+    listener.set_nonblocking(true).expect("it can be");
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE && !is_gone() {
+        if let Ok((stream, _)) = listener.accept() {
+            return Some(stream);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
 /// Boots a machine whose card is at the other end of a wire, and waits for what its program says first.
 pub fn boot(scratch: &Scratch, ready: &str, args: &[&str]) -> (Server, Wire) {
     let (listener, [net, socket]) = listen(scratch);
-    let accepting = std::thread::spawn(move || listener.accept().expect("qemu connects").0);
+    let accepting = std::thread::spawn(move || accept(&listener, || false));
     let server = Server::boot(scratch, ready, &[&[net.as_str(), &socket], args].concat());
-    (server, Wire::new(accepting.join().expect("no panic")))
+    (server, Wire::new(accepting.join().expect("no panic").expect("qemu connects")))
 }
 
 /// Runs a program to its end while `serve` looks after the wire, again and again.
@@ -59,9 +72,11 @@ pub fn around(scratch: &Scratch, args: &[&str], mut serve: impl FnMut(&mut Wire)
     std::thread::scope(|scope| {
         let running =
             scope.spawn(|| scratch.run(&[&["run", "app.toml", net.as_str(), &socket, "--"], args].concat()));
-        let mut wire = Wire::new(listener.accept().expect("qemu connects").0);
-        while !running.is_finished() {
-            serve(&mut wire);
+        if let Some(stream) = accept(&listener, || running.is_finished()) {
+            let mut wire = Wire::new(stream);
+            while !running.is_finished() {
+                serve(&mut wire);
+            }
         }
         running.join().expect("no panic")
     })
@@ -120,6 +135,11 @@ impl Wire {
             }
         }
         panic!("{what} does not come");
+    }
+
+    /// What has come so far and nobody waited for.
+    pub fn came(&mut self) -> Vec<Vec<u8>> {
+        self.waiting.drain(..).chain(self.arriving.try_iter()).collect()
     }
 
     /// Drops what has come so far.
