@@ -56,6 +56,15 @@ fn sockets_behave_as_on_linux() {
 }
 
 #[test]
+fn options_of_sockets_and_lingering_are_as_on_linux() {
+    let program = program("sockopts.c", "musl");
+    let on_linux = Command::new(&program).output().expect("it runs here too");
+    let expected = String::from_utf8_lossy(&on_linux.stdout);
+    let run = Scratch::for_program(&program, "everything", QUIET).boot(&[]);
+    assert_eq!((run.status, run.out.as_str()), (0, &*expected), "{}", run.err);
+}
+
+#[test]
 fn what_a_program_wrote_is_sent_after_its_end() {
     let set = format!("{QUIET}\"net.tcp.farewell\" = \"10m\"\n");
     let scratch = Scratch::for_program(&program("farewell.c", "musl"), "everything", &set);

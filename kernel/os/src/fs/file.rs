@@ -72,6 +72,8 @@ pub trait File: Any {
     fn sync(&self) -> Result<()> {
         Ok(())
     }
+    /// The program closes the last descriptor: the call may wait for something. At the program's end it is not asked.
+    fn finish(&self) {}
     /// `ioctl(2)` beyond what is done for every file.
     fn control(&self, _request: u32, _argument: u64) -> Result<u64> {
         Err(Errno::ENOTTY)
@@ -297,7 +299,9 @@ pub fn replace(fd: u64, description: Rc<Description>, close_on_exec: bool) -> Re
     reach(&mut table, index)?;
     let old = table[index].replace(Descriptor { description, close_on_exec });
     drop(table);
-    drop(old); // what closing does may need the table
+    if let Some(old) = old {
+        let_go(old);
+    }
     Ok(())
 }
 
@@ -317,7 +321,14 @@ pub fn close(fd: u64) -> Result<()> {
     let index = fd as u32 as usize;
     let old = TABLE.borrow().get_mut(index).and_then(Option::take);
     LOWEST.fetch_min(index, Ordering::Relaxed);
-    old.map(drop).ok_or(Errno::EBADF)
+    old.map(let_go).ok_or(Errno::EBADF)
+}
+
+/// A descriptor is closed. Nothing of the table may be borrowed: what closing does may need it.
+fn let_go(descriptor: Descriptor) {
+    if Rc::strong_count(&descriptor.description) == 1 {
+        descriptor.description.file.finish();
+    }
 }
 
 /// The close-on-exec flag, after changing it where asked to.

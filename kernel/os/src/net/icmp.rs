@@ -80,6 +80,6 @@ fn too_big(message: &[u8], quoted: &[u8]) {
     let address = |at: usize| IpAddr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     // Routers of before that standard say zero.
     if stack::is_own(&address(12)) {
-        stack::too_big(&address(16), mtu.max(LEAST));
+        stack::too_big(quoted, mtu.max(LEAST));
     }
 }

@@ -47,8 +47,8 @@ fn receive(packet: &Packet) -> bool {
         }
         TOO_BIG => {
             let mtu = u32::from_be_bytes([message[4], message[5], message[6], message[7]]) as usize;
-            if let Some(destination) = quoted(message).and_then(|quoted| ipv6::address_at(quoted, 24)) {
-                stack::too_big(&IpAddr::V6(destination), mtu.max(LEAST_MTU));
+            if let Some(quoted) = quoted(message) {
+                stack::too_big(quoted, mtu.max(LEAST_MTU));
             }
         }
         TIME_EXCEEDED => failed(message, Errno::EHOSTUNREACH),

@@ -1,6 +1,10 @@
 //! The socket calls (`socket(2)` and its kin), for whatever families are there.
 
-use crate::abi::syscall::{Args, Handler};
+mod calls;
+mod options;
+
+pub use options::number;
+
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Access, Description, File, Readiness, Stat};
 use crate::memory::user;
@@ -12,22 +16,6 @@ use core::cell::Cell;
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
 use linux_raw_sys::net::*;
-
-crate::register!("syscall": Handler = {
-    __NR_socket => socket,
-    __NR_bind => bind,
-    __NR_listen => listen,
-    __NR_accept => accept,
-    __NR_accept4 => accept4,
-    __NR_connect => connect,
-    __NR_sendto => sendto,
-    __NR_recvfrom => recvfrom,
-    __NR_shutdown => shutdown,
-    __NR_getsockname => getsockname,
-    __NR_getpeername => getpeername,
-    __NR_setsockopt => setsockopt,
-    __NR_getsockopt => getsockopt,
-});
 
 /// Makes a socket of a family: from its type and its protocol.
 pub type Family = fn(u32, u32) -> Result<Rc<dyn Protocol>>;
@@ -54,8 +42,6 @@ const SOCK_NONBLOCK: u32 = O_NONBLOCK;
 
 /// The longest address there is (`struct sockaddr_storage`).
 const NAME_MAX: usize = 128;
-/// The longest value of an option.
-const OPTION_MAX: u64 = 4096;
 
 /// A stretch of the program's memory.
 #[derive(Clone, Copy)]
@@ -135,8 +121,9 @@ pub struct Common {
     pub pass_credentials: Cell<bool>,
     pub timestamp: Cell<bool>,
     pub out_of_band_inline: Cell<bool>,
-    /// Seconds to linger at close.
-    pub linger: Cell<Option<u32>>,
+    /// Whether to linger at close, and for how many seconds.
+    pub lingers: Cell<bool>,
+    pub linger_time: Cell<u32>,
     /// Sizes asked for; zero is the component's own.
     pub receive_buffer: Cell<usize>,
     pub send_buffer: Cell<usize>,
@@ -159,13 +146,19 @@ impl Common {
             pass_credentials: Cell::new(false),
             timestamp: Cell::new(false),
             out_of_band_inline: Cell::new(false),
-            linger: Cell::new(None),
+            lingers: Cell::new(false),
+            linger_time: Cell::new(0),
             receive_buffer: Cell::new(0),
             send_buffer: Cell::new(0),
             receive_timeout: Cell::new(0),
             send_timeout: Cell::new(0),
             priority: Cell::new(0),
         }
+    }
+
+    /// Seconds to linger at close.
+    pub fn linger(&self) -> Option<u32> {
+        self.lingers.get().then_some(self.linger_time.get())
     }
 }
 
@@ -204,6 +197,8 @@ pub trait Protocol: Any {
     fn is_listening(&self) -> bool {
         false
     }
+    /// The program closes the last descriptor: waits where that is wanted.
+    fn finish(&self) {}
     /// Sizes of the buffers for receiving and sending.
     fn buffers(&self) -> (usize, usize);
 }
@@ -236,6 +231,10 @@ impl File for Socket {
 
     fn queue(&self) -> Option<&Queue> {
         Some(self.protocol.queue())
+    }
+
+    fn finish(&self) {
+        self.protocol.finish();
     }
 
     fn control(&self, request: u32, argument: u64) -> Result<u64> {
@@ -366,224 +365,4 @@ fn nonblocking(description: &Description, flags: u32) -> bool {
 /// A call on a description, with MSG_* flags.
 pub fn call<'a>(description: &Description, parts: &'a [Part], flags: u32) -> Call<'a> {
     Call { parts, flags, nonblocking: nonblocking(description, flags) }
-}
-
-fn socket(args: &Args) -> Result<u64> {
-    let [family, kind, protocol, ..] = args.0;
-    open(create(family as u32 as u64, kind as u32, protocol as u32)?, kind as u32)
-}
-
-fn bind(args: &Args) -> Result<u64> {
-    let [fd, name, length, ..] = args.0;
-    let (_, protocol) = get(fd)?;
-    protocol.bind(&read_name(name, length)?)?;
-    Ok(0)
-}
-
-fn listen(args: &Args) -> Result<u64> {
-    let (_, protocol) = get(args.0[0])?;
-    // The kernel's own limit (`net.core.somaxconn`); negative is as much as can be.
-    protocol.listen((args.0[1] as u32).min(4096))?;
-    Ok(0)
-}
-
-fn accept_with(args: &Args, flags: u32) -> Result<u64> {
-    let [fd, name, length, ..] = args.0;
-    if flags & !(SOCK_CLOEXEC | SOCK_NONBLOCK) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let (description, protocol) = get(fd)?;
-    let (connection, peer) = protocol.accept(nonblocking(&description, 0))?;
-    write_name(&peer, name, length)?;
-    open(connection, flags)
-}
-
-fn accept(args: &Args) -> Result<u64> {
-    accept_with(args, 0)
-}
-
-fn accept4(args: &Args) -> Result<u64> {
-    accept_with(args, args.0[3] as u32)
-}
-
-fn connect(args: &Args) -> Result<u64> {
-    let [fd, name, length, ..] = args.0;
-    let (description, protocol) = get(fd)?;
-    protocol.connect(&read_name(name, length)?, nonblocking(&description, 0))?;
-    Ok(0)
-}
-
-fn sendto(args: &Args) -> Result<u64> {
-    let [fd, from, count, flags, name, length] = args.0;
-    let (description, protocol) = get(fd)?;
-    let parts = [Part { address: from, length: count as usize }];
-    let call = call(&description, &parts, flags as u32);
-    if name == 0 {
-        return Ok(send(&*protocol, &call, None, &[])? as u64);
-    }
-    let name = read_name(name, length)?;
-    Ok(send(&*protocol, &call, Some(&name), &[])? as u64)
-}
-
-fn recvfrom(args: &Args) -> Result<u64> {
-    let [fd, to, count, flags, name, length] = args.0;
-    let (description, protocol) = get(fd)?;
-    let parts = [Part { address: to, length: count as usize }];
-    let mut reply = Reply { wants_name: name != 0, ..Reply::default() };
-    let done = protocol.receive(&call(&description, &parts, flags as u32), &mut reply)?;
-    write_name(&reply.name, name, length)?;
-    Ok(done as u64)
-}
-
-fn shutdown(args: &Args) -> Result<u64> {
-    let (_, protocol) = get(args.0[0])?;
-    match args.0[1] as u32 {
-        how @ (SHUT_RD | SHUT_WR | SHUT_RDWR) => protocol.shutdown(how).map(|()| 0),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn getsockname(args: &Args) -> Result<u64> {
-    let [fd, name, length, ..] = args.0;
-    write_name(&get(fd)?.1.name()?, name, length).map(|()| 0)
-}
-
-fn getpeername(args: &Args) -> Result<u64> {
-    let [fd, name, length, ..] = args.0;
-    write_name(&get(fd)?.1.peer()?, name, length).map(|()| 0)
-}
-
-/// A number out of an option's value.
-pub fn number(value: &[u8]) -> Result<u32> {
-    let (word, _) = value.split_first_chunk::<4>().ok_or(Errno::EINVAL)?;
-    Ok(u32::from_le_bytes(*word))
-}
-
-/// Nanoseconds of a `struct timeval`.
-fn timeval(value: &[u8]) -> Result<u64> {
-    let (seconds, rest) = value.split_first_chunk::<8>().ok_or(Errno::EINVAL)?;
-    let (micros, _) = rest.split_first_chunk::<8>().ok_or(Errno::EINVAL)?;
-    let (seconds, micros) = (i64::from_le_bytes(*seconds), i64::from_le_bytes(*micros));
-    if !(0..1_000_000).contains(&micros) {
-        return Err(linux_edom());
-    }
-    Ok((seconds.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(micros as u64 * 1000))
-}
-
-/// `SO_RCVTIMEO` with impossible microseconds is EDOM, and nothing else is.
-fn linux_edom() -> Errno {
-    Errno(linux_raw_sys::errno::EDOM as u16)
-}
-
-/// Least and most bytes of a buffer that can be asked for.
-const BUFFER_LEAST: usize = 2304;
-const BUFFER_MOST: usize = 4 << 20;
-
-fn setsockopt(args: &Args) -> Result<u64> {
-    let [fd, level, name, value, length, _] = args.0;
-    let (level, name, length) = (level as u32, name as u32, length as i32);
-    let (_, protocol) = get(fd)?;
-    let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
-    let mut bytes = alloc::vec![0; length.min(OPTION_MAX) as usize];
-    user::read_bytes(value, &mut bytes)?;
-    if level != SOL_SOCKET {
-        return protocol.set_option(level, name, &bytes).map(|()| 0);
-    }
-    let common = protocol.common();
-    let flag = || number(&bytes).map(|number| number != 0);
-    let size =
-        || number(&bytes).map(|size| ((size as usize).saturating_mul(2)).clamp(BUFFER_LEAST, BUFFER_MOST));
-    match name {
-        SO_REUSEADDR => common.reuse_address.set(flag()?),
-        SO_REUSEPORT => common.reuse_port.set(flag()?),
-        SO_KEEPALIVE => {
-            common.keep_alive.set(flag()?);
-            return protocol.set_option(level, name, &bytes).map(|()| 0);
-        }
-        SO_BROADCAST => common.broadcast.set(flag()?),
-        SO_PASSCRED => common.pass_credentials.set(flag()?),
-        SO_TIMESTAMP => common.timestamp.set(flag()?),
-        SO_OOBINLINE => common.out_of_band_inline.set(flag()?),
-        SO_LINGER => {
-            let on = number(&bytes)? != 0;
-            let seconds = number(bytes.get(4..).unwrap_or_default())?;
-            common.linger.set(on.then_some(seconds));
-        }
-        SO_RCVBUF | SO_RCVBUFFORCE => common.receive_buffer.set(size()?),
-        SO_SNDBUF | SO_SNDBUFFORCE => common.send_buffer.set(size()?),
-        SO_RCVTIMEO_OLD | SO_SNDTIMEO_OLD => {
-            let nanoseconds = timeval(&bytes)?;
-            if nanoseconds != 0 && timed_waits().is_empty() {
-                refuse("wait-until", crate::table!("refused.wait-until"), 10);
-                return Err(Errno::ENOPROTOOPT);
-            }
-            let timeout =
-                if name == SO_RCVTIMEO_OLD { &common.receive_timeout } else { &common.send_timeout };
-            timeout.set(nanoseconds);
-        }
-        SO_BINDTODEVICE => {
-            // There is one card, and what it does not reach is reached without it.
-            let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-            if !matches!(name, b"" | b"eth0") {
-                return Err(Errno::ENODEV);
-            }
-        }
-        SO_PRIORITY => common.priority.set(number(&bytes)?),
-        // Hints about what is not there: routes, low-water marks, busy polling, processor steering.
-        SO_DONTROUTE | SO_RCVLOWAT | SO_BUSY_POLL | SO_INCOMING_CPU | SO_MARK | SO_NO_CHECK | SO_ZEROCOPY => {
-            flag()?;
-        }
-        SO_TYPE | SO_PROTOCOL | SO_DOMAIN | SO_ERROR | SO_ACCEPTCONN => return Err(Errno::ENOPROTOOPT),
-        _ => return protocol.set_option(level, name, &bytes).map(|()| 0),
-    }
-    Ok(0)
-}
-
-fn getsockopt(args: &Args) -> Result<u64> {
-    let [fd, level, name, value, length_address, _] = args.0;
-    let (level, name) = (level as u32, name as u32);
-    let (_, protocol) = get(fd)?;
-    let room: i32 = user::read(length_address)?;
-    let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
-    let bytes =
-        if level == SOL_SOCKET { socket_option(&*protocol, name)? } else { protocol.option(level, name)? };
-    let length = bytes.len().min(room);
-    user::write_bytes(value, &bytes[..length])?;
-    user::write(length_address, &(length as u32))?;
-    Ok(0)
-}
-
-fn socket_option(protocol: &dyn Protocol, name: u32) -> Result<Vec<u8>> {
-    let common = protocol.common();
-    let timeval = |nanoseconds: u64| {
-        let words = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000 / 1000];
-        words.iter().flat_map(|word| word.to_le_bytes()).collect()
-    };
-    let number = match name {
-        SO_REUSEADDR => u32::from(common.reuse_address.get()),
-        SO_REUSEPORT => u32::from(common.reuse_port.get()),
-        SO_KEEPALIVE => u32::from(common.keep_alive.get()),
-        SO_BROADCAST => u32::from(common.broadcast.get()),
-        SO_PASSCRED => u32::from(common.pass_credentials.get()),
-        SO_TIMESTAMP => u32::from(common.timestamp.get()),
-        SO_OOBINLINE => u32::from(common.out_of_band_inline.get()),
-        SO_LINGER => {
-            let words = common.linger.get().map_or([0, 0], |seconds| [1, seconds]);
-            return Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect());
-        }
-        SO_RCVBUF => protocol.buffers().0 as u32,
-        SO_SNDBUF => protocol.buffers().1 as u32,
-        SO_RCVTIMEO_OLD => return Ok(timeval(common.receive_timeout.get())),
-        SO_SNDTIMEO_OLD => return Ok(timeval(common.send_timeout.get())),
-        SO_PRIORITY => common.priority.get(),
-        SO_TYPE => common.kind,
-        SO_PROTOCOL => common.protocol,
-        SO_DOMAIN => u32::from(common.family),
-        SO_ERROR => protocol.take_error().map_or(0, |error| u32::from(error.0)),
-        SO_ACCEPTCONN => u32::from(protocol.is_listening()),
-        SO_RCVLOWAT | SO_SNDLOWAT => 1,
-        SO_DONTROUTE | SO_MARK | SO_BUSY_POLL | SO_INCOMING_CPU => 0,
-        _ => return protocol.option(SOL_SOCKET, name),
-    };
-    Ok(number.to_le_bytes().to_vec())
 }

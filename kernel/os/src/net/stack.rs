@@ -38,6 +38,8 @@ crate::hook!(fn inputs() -> "ip-input": fn(&[u8], bool));
 crate::hook!(fn fragments() -> "ip-fragment": fn(&[u8], usize, usize, bool));
 // Sends a packet of a version of IP in parts.
 crate::hook!(fn cutters() -> "ip-cut": fn(&IpAddr, &[u8]) -> Result<()>);
+// Whether a packet with such a header can be on its way; the key is the protocol.
+crate::hook!(fn senders() -> "packet-sent": fn(&Quoted) -> bool);
 // Told of the most bytes that a packet to somebody can have.
 crate::hook!(fn limits() -> "packet-too-big": fn(&IpAddr, usize));
 // The most bytes that a packet to somebody can have, if that is less than the link takes.
@@ -187,10 +189,15 @@ pub fn fragment(packet: &[u8], at: usize, next_at: usize, local: bool) {
     }
 }
 
-/// Somebody on the way says that packets to `destination` can have at most so many bytes.
-pub fn too_big(destination: &IpAddr, mtu: usize) {
+/// Somebody on the way says that a packet from here is too large: those to its destination can have at most so many bytes.
+pub fn too_big(packet: &[u8], mtu: usize) {
+    let Some(quoted) = quoted(packet) else { return };
+    let mut of_its_protocol = senders().iter().filter(|entry| entry.key == u64::from(quoted.protocol));
+    if of_its_protocol.any(|entry| !(entry.item)(&quoted)) {
+        return;
+    }
     for entry in limits() {
-        (entry.item)(destination, mtu);
+        (entry.item)(&quoted.destination.ip(), mtu);
     }
 }
 
@@ -200,25 +207,39 @@ pub fn mtu_to(destination: &IpAddr) -> usize {
     known.unwrap_or(usize::MAX).min(mtu())
 }
 
-/// What became of a packet that was sent from here and did not arrive.
-pub struct Failure {
-    /// Of the packet.
+/// What somebody on the way quotes of a packet from here.
+pub struct Quoted {
     pub protocol: u8,
     pub source: SocketAddr,
     pub destination: SocketAddr,
+    /// What stands behind the ports: TCP's number of the first byte.
+    pub number: u32,
+}
+
+/// What became of a packet that was sent from here and did not arrive.
+pub struct Failure {
+    pub quoted: Quoted,
     pub error: Errno,
+}
+
+impl core::ops::Deref for Failure {
+    type Target = Quoted;
+    fn deref(&self) -> &Quoted {
+        &self.quoted
+    }
 }
 
 /// A packet from here, of which at least the first bytes are there, did not arrive.
 pub fn failed(packet: &[u8], error: Errno) {
-    let Some(failure) = failure(packet, error) else { return };
+    let Some(quoted) = quoted(packet) else { return };
+    let failure = Failure { quoted, error };
     for entry in failures() {
         (entry.item)(&failure);
     }
 }
 
-/// Who is concerned by the failure of a packet: its header and the ports behind it say so.
-fn failure(packet: &[u8], error: Errno) -> Option<Failure> {
+/// Whom a packet concerns: its header and the ports behind it say so.
+fn quoted(packet: &[u8]) -> Option<Quoted> {
     let (protocol, source, destination, ports): (u8, IpAddr, IpAddr, &[u8]) = match packet.first()? >> 4 {
         4 => {
             let header = packet.first_chunk::<20>()?;
@@ -234,12 +255,12 @@ fn failure(packet: &[u8], error: Errno) -> Option<Failure> {
         }
         _ => return None,
     };
-    let ports = ports.first_chunk::<4>()?;
-    Some(Failure {
+    let ports = ports.first_chunk::<8>()?;
+    Some(Quoted {
         protocol,
         source: SocketAddr::new(source, u16::from_be_bytes([ports[0], ports[1]])),
         destination: SocketAddr::new(destination, u16::from_be_bytes([ports[2], ports[3]])),
-        error,
+        number: u32::from_be_bytes([ports[4], ports[5], ports[6], ports[7]]),
     })
 }
 

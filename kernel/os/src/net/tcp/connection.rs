@@ -4,9 +4,11 @@ use super::buffer::Buffer;
 use super::engine::{CLOSE_TIME, Wakes, with};
 use super::listener::Listener;
 use super::segment::Key;
+use super::vigil::Vigil;
 use super::window::Window;
 use crate::driver::tsc;
 use crate::errno::Errno;
+use crate::net::stack::{self, Count};
 use crate::sched::wait::Queue;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
@@ -38,8 +40,8 @@ pub struct Connection {
     pub(super) scheduled: Cell<u64>,
     /// When it is given up.
     pub(super) doom: Cell<u64>,
-    /// When the peer was last heard.
-    pub heard: Cell<u64>,
+    /// What its silence comes to.
+    pub vigil: Vigil,
     /// Whether anything arrived after the program had closed it.
     pub(super) refused: Cell<bool>,
     /// What the peer may send.
@@ -78,7 +80,21 @@ impl Connection {
         with(|engine| engine.drive(self, None));
     }
 
-    /// Ends the connection with an error, without a word to a peer that may not exist.
+    /// Asks the peer whether it is there: the byte before the next is one that it has (RFC 9293, section 3.8.4).
+    pub(super) fn probe(&self) {
+        self.vigil.probes(tsc::now());
+        let Some(probe) = self.window.probe(&self.key) else { return };
+        stack::count(Count::TcpOut, 1);
+        // One that is lost is one without an answer.
+        let _ = stack::send(&self.key.remote, probe.len(), &mut |packet| packet.copy_from_slice(&probe));
+    }
+
+    /// What a peer is answered that has not heard the end of it.
+    pub(super) fn last_word(&self) -> Vec<u8> {
+        self.window.last_word(&self.key).unwrap_or_default()
+    }
+
+    /// Ends the connection with an error; the peer, should it be there, is told by a reset.
     pub(super) fn give_up(self: &Rc<Self>, error: Errno) {
         self.error.set(Some(error));
         self.with(|socket| socket.abort());
@@ -105,7 +121,7 @@ impl Connection {
         });
         with(|engine| {
             if in_time_wait {
-                engine.time_wait.remember(self.key, Vec::new(), tsc::now());
+                engine.time_wait.remember(self.key, self.last_word(), tsc::now());
                 engine.remove(self);
                 return Wakes::default();
             }

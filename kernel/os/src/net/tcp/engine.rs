@@ -7,6 +7,7 @@ use super::listener::{Listener, Listeners};
 use super::requests::Requests;
 use super::segment::{Key, PROTOCOL, Segment, parse};
 use super::time_wait::TimeWait;
+use super::vigil::{Verdict, Vigil};
 use super::window::{Instead, Window};
 use super::wire::{Wire, instant, interface};
 use crate::abi::entropy;
@@ -43,6 +44,7 @@ crate::param! {
 crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
 crate::register!("network-work": fn(u64) -> u64 = { 20 => work, 21 => work_off });
 crate::register!("packet-failed": fn(&stack::Failure) = { 6 => failed });
+crate::register!("packet-sent": fn(&stack::Quoted) -> bool = { PROTOCOL => is_on_its_way });
 
 const SECOND: u64 = 1_000_000_000;
 /// How long a connection may take to be made: by a peer, and to a peer (`tcp_syn_retries` of Linux comes to the same).
@@ -56,8 +58,6 @@ const DIRECT: usize = 32;
 const CONNECT_TIME: u64 = 127 * SECOND;
 /// How long a closed connection may take to end (`tcp_fin_timeout`).
 pub const CLOSE_TIME: u64 = 60 * SECOND;
-/// How long a peer may leave bytes unacknowledged (`tcp_retries2` comes to about this).
-const STALL_TIME: u64 = 924 * SECOND;
 /// The state machine never waits for longer than this with something to send (its longest time to send again is a minute).
 const FORGOTTEN: u64 = 120 * SECOND;
 /// When to try again what could not be sent for want of room.
@@ -161,7 +161,7 @@ impl Engine {
             corked: Cell::new(false),
             scheduled: Cell::new(NEVER),
             doom: Cell::new(doom),
-            heard: Cell::new(0),
+            vigil: Vigil::new(),
             refused: Cell::new(false),
             window: Window::default(),
         })
@@ -185,8 +185,8 @@ impl Engine {
     }
 
     /// The link to a connection's peer, with a packet from it.
-    pub fn wire<'a>(&self, key: &Key, packet: Option<&'a [u8]>, last: Option<&'a mut Vec<u8>>) -> Wire<'a> {
-        Wire { packet, destination: key.remote, mtu: self.mtu, last, window: None, muted: false }
+    pub fn wire<'a>(&self, key: &Key, packet: Option<&'a [u8]>) -> Wire<'a> {
+        Wire { packet, destination: key.remote, mtu: self.mtu, window: None, muted: false }
     }
 
     fn set_local(&mut self, local: IpAddr) {
@@ -208,17 +208,16 @@ impl Engine {
         let mut sockets = connection.sockets.borrow_mut();
         let socket = sockets.get_mut::<Socket>(connection.handle);
         let before = (socket.state(), socket.recv_queue(), socket.send_queue());
-        let ending = matches!(before.0, Phase::FinWait1 | Phase::FinWait2 | Phase::Closing | Phase::TimeWait);
-        let mut last = Vec::new();
         let mut instead = Instead::default();
         let again;
         let packet = arrived.map(|(packet, _)| packet.whole);
-        let mut wire = self.wire(&connection.key, packet, ending.then_some(&mut last));
+        let mut wire = self.wire(&connection.key, packet);
         wire.window = Some(&connection.window);
         if let Some((packet, segment)) = arrived {
-            connection.heard.set(now);
+            connection.vigil.hears(now);
             match before.0 {
-                Phase::SynSent if segment.syn => connection.window.answered(packet.payload),
+                Phase::SynSent if segment.syn => connection.window.answered(packet.payload, segment),
+                Phase::SynReceived if !segment.syn => connection.window.hears(segment),
                 Phase::Listen | Phase::SynSent | Phase::SynReceived => {}
                 _ => instead = connection.window.admit(packet, segment),
             }
@@ -252,7 +251,7 @@ impl Engine {
         // There is something to send, or to send again, and the state machine waits for nothing: segments were lost while the peer had no
         // room, which has it forget them. An acknowledgement that comes again makes it ask for room, a third one makes it send again.
         if arrived.is_none() && forgotten(wanted, &mut sockets) {
-            again = connection.window.acknowledgement(&connection.key);
+            again = connection.window.acknowledged_again(&connection.key);
             for _ in 0..3 {
                 wire.packet = again.as_deref();
                 self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
@@ -304,7 +303,7 @@ impl Engine {
             Phase::Listen => true,
             Phase::TimeWait if connection.orphan.get() => {
                 drop(sockets);
-                self.time_wait.remember(connection.key, last, now);
+                self.time_wait.remember(connection.key, connection.last_word(), now);
                 self.remove(connection);
                 return wakes;
             }
@@ -324,8 +323,9 @@ impl Engine {
             Some(at) => at.total_micros() as u64 * 1000,
             None => NEVER,
         };
-        let stalled = if after.2 > 0 { connection.heard.get().max(1) + STALL_TIME } else { NEVER };
-        self.schedule(connection, deadline.min(connection.doom.get()).min(stalled));
+        let owes = after.2 > 0 || is_owing(after.0);
+        connection.vigil.owes(owes, after.2 < before.2, now);
+        self.schedule(connection, deadline.min(connection.doom.get()).min(connection.vigil.deadline()));
         wakes
     }
 
@@ -381,7 +381,7 @@ impl Engine {
             // Nobody: smoltcp answers a valid packet with a reset.
             stack::count(Count::TcpReset, 1);
             self.set_local(segment.key.local);
-            let mut wire = self.wire(&segment.key, Some(packet.whole), None);
+            let mut wire = self.wire(&segment.key, Some(packet.whole));
             let mut nobody = SocketSet::new(Vec::new());
             self.interface.poll_ingress_single(instant(tsc::now()), &mut wire, &mut nobody);
         }
@@ -439,6 +439,11 @@ fn may_end(phase: Phase) -> bool {
     matches!(phase, Phase::SynReceived | Phase::Established | Phase::FinWait1 | Phase::FinWait2)
 }
 
+/// Whether what the peer has not acknowledged is our request or our end.
+fn is_owing(phase: Phase) -> bool {
+    matches!(phase, Phase::SynSent | Phase::FinWait1 | Phase::Closing | Phase::LastAck)
+}
+
 fn has_ended(phase: Phase) -> bool {
     matches!(phase, Phase::CloseWait | Phase::Closing | Phase::TimeWait)
 }
@@ -466,10 +471,20 @@ fn failed(failure: &stack::Failure) {
         return;
     }
     let key = Key::new(failure.source, failure.destination);
-    let connection = ENGINE.borrow().as_ref().and_then(|engine| engine.connections.get(&key)).cloned();
+    let connection = known(&key).filter(|connection| connection.window.is_on_its_way(failure.number));
     if let Some(connection) = connection.filter(|connection| connection.phase() == Phase::SynSent) {
         connection.give_up(failure.error);
     }
+}
+
+fn known(key: &Key) -> Option<Rc<Connection>> {
+    ENGINE.borrow().as_ref().and_then(|engine| engine.connections.get(key)).cloned()
+}
+
+/// Whether what somebody on the way says about a packet can be true (RFC 5927, section 4.1).
+fn is_on_its_way(quoted: &stack::Quoted) -> bool {
+    let key = Key::new(quoted.source, quoted.destination);
+    known(&key).is_some_and(|connection| connection.window.is_on_its_way(quoted.number))
 }
 
 fn receive(packet: &Packet) -> bool {
@@ -506,13 +521,15 @@ fn work(now: u64) -> u64 {
         };
         if let Some(connection) = due {
             connection.scheduled.set(NEVER);
-            let dead = connection.heard.get().max(1).saturating_add(STALL_TIME) <= now
-                && connection.with(|socket| socket.send_queue() > 0);
-            if connection.doom.get() <= now || dead {
+            let verdict = connection.vigil.verdict(now);
+            if connection.doom.get() <= now || verdict == Verdict::GiveUp {
                 connection.give_up(Errno::ETIMEDOUT);
-            } else {
-                connection.push();
+                continue;
             }
+            if verdict == Verdict::Probe {
+                connection.probe();
+            }
+            connection.push();
         }
     }
 }
@@ -549,7 +566,7 @@ pub fn connect(
     key: Key,
     queue: Rc<Queue>,
     sizes: (usize, usize),
-    set_up: impl FnOnce(&mut Socket<'static>),
+    set_up: impl FnOnce(&Connection),
 ) -> Result<Rc<Connection>> {
     let mut made = Err(Errno::ENOBUFS);
     with(|engine| {
@@ -561,10 +578,10 @@ pub fn connect(
         let doom = tsc::now() + CONNECT_TIME;
         let Some(connection) = engine.connection(key, queue, sizes, doom) else { return Wakes::default() };
         engine.set_local(key.local);
+        set_up(&connection);
         let started = {
             let mut sockets = connection.sockets.borrow_mut();
             let socket = sockets.get_mut::<Socket>(connection.handle);
-            set_up(socket);
             let local = IpListenEndpoint { addr: Some(key.local.into()), port: key.local_port };
             let remote = (smoltcp::wire::IpAddress::from(key.remote), key.remote_port);
             socket.connect(engine.interface.context(), remote, local)

@@ -146,7 +146,7 @@ impl Engine {
         }
         self.turn_to(&connection.key);
         connection.with_sockets(|sockets| {
-            let mut wire = self.wire(&connection.key, Some(packet), None);
+            let mut wire = self.wire(&connection.key, Some(packet));
             wire.muted = muted;
             wire.window = Some(&connection.window);
             let now = instant(tsc::now());

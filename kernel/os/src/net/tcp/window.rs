@@ -5,10 +5,11 @@
 //! its acknowledgement, and takes an end (FIN) although bytes before it were cut off. Two programs that both wait for room would wait for
 //! ever, and a stream would lack its last bytes. RFC 9293, section 3.10.7.4: "special allowance should be made to accept valid ACKs".
 
-use super::segment::{Key, PROTOCOL, Segment};
+use super::segment::{Key, PROTOCOL, Segment, seal};
 use crate::net::stack::{self, Packet};
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::net::SocketAddr;
 
 /// Bytes of a segment's header without options.
 const HEADER: usize = 20;
@@ -39,6 +40,8 @@ pub struct Window {
     shift: Cell<u8>,
     /// What the peer acknowledged last, and the window that it told.
     acknowledged: Cell<Option<(u32, u16)>>,
+    /// The number behind everything that was sent.
+    sent: Cell<Option<u32>>,
 }
 
 /// How far `number` is behind `other`, both within half of all numbers.
@@ -68,6 +71,13 @@ impl Window {
         if header[13] & RESET != 0 {
             return;
         }
+        let number = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let length = segment.len() - usize::from(header[12] >> 4) * 4;
+        let flags = usize::from(header[13] & SYN != 0) + usize::from(header[13] & FIN != 0);
+        let last = number.wrapping_add((length + flags) as u32);
+        if self.sent.get().is_none_or(|sent| behind(last, sent) > 0) {
+            self.sent.set(Some(last));
+        }
         if header[13] & ACK == 0 {
             // The first one: what it says of the unit holds if the peer has a unit too.
             self.shift.set(scale(segment).unwrap_or(0));
@@ -88,10 +98,30 @@ impl Window {
     }
 
     /// The peer answered the first segment.
-    pub fn answered(&self, segment: &[u8]) {
-        if scale(segment).is_none() {
+    pub fn answered(&self, bytes: &[u8], segment: &Segment) {
+        if scale(bytes).is_none() {
             self.shift.set(0);
         }
+        self.hears(segment);
+    }
+
+    /// Notes what the peer acknowledges, if it was sent.
+    pub fn hears(&self, segment: &Segment) {
+        let is_sent = self.sent.get().is_some_and(|sent| behind(segment.acknowledged, sent) <= 0);
+        let before = self.acknowledged.get();
+        if segment.ack
+            && is_sent
+            && before.is_none_or(|(before, _)| behind(segment.acknowledged, before) >= 0)
+        {
+            self.acknowledged.set(Some((segment.acknowledged, segment.window)));
+        }
+    }
+
+    /// Whether a segment that begins with a number may not have arrived yet.
+    pub fn is_on_its_way(&self, number: u32) -> bool {
+        let is_new =
+            self.acknowledged.get().is_none_or(|(acknowledged, _)| behind(number, acknowledged) >= 0);
+        is_new && self.sent.get().is_some_and(|sent| behind(number, sent) < 0)
     }
 
     /// The state machine took so many bytes, or an end, out of a segment.
@@ -115,16 +145,20 @@ impl Window {
     /// What a packet with a segment of an open connection is to be replaced with.
     pub fn admit(&self, packet: &Packet, segment: &Segment) -> Instead {
         let mut instead = Instead::default();
-        if !segment.ack || segment.syn || segment.reset {
+        // Whoever resets or asks anew has to prove that it is the peer, by what it says to our answer: a guess does not end a connection
+        // (RFC 5961, sections 3.2 and 4.2). The state machine answers a number that has been, with reason, and not too often.
+        if segment.syn || segment.reset && self.is_ahead(segment.number) {
+            instead.packet = self.acknowledgement(&segment.key, self.next.get().wrapping_sub(1));
             return instead;
         }
-        if self.acknowledged.get().is_none_or(|(before, _)| behind(segment.acknowledged, before) >= 0) {
-            self.acknowledged.set(Some((segment.acknowledged, segment.window)));
+        if !segment.ack || segment.reset {
+            return instead;
         }
+        self.hears(segment);
         let from = behind(segment.number, self.next.get());
         // One before what is waited for: how a closed window is asked about (RFC 9293, section 3.8.4).
         if from >= -1 && behind(segment.number, self.furthest.get()) <= 0 && self.refuses(segment) {
-            instead.before = self.acknowledgement(&segment.key);
+            instead.before = self.acknowledged_again(&segment.key);
         }
         let last = segment.number.wrapping_add(segment.length as u32);
         if segment.fin && segment.length > 0 && behind(last, self.end.get()) > 0 {
@@ -136,21 +170,52 @@ impl Window {
         instead
     }
 
+    /// Whether a number is within the window, but not the one that comes next.
+    fn is_ahead(&self, number: u32) -> bool {
+        behind(number, self.next.get()) > 0 && behind(number, self.end.get()) < 0
+    }
+
     /// A packet with what the peer acknowledged last, and nothing else, as if it had come once more.
-    pub fn acknowledgement(&self, key: &Key) -> Option<Vec<u8>> {
+    pub fn acknowledged_again(&self, key: &Key) -> Option<Vec<u8>> {
+        self.acknowledgement(key, self.next.get())
+    }
+
+    /// The same under another number.
+    fn acknowledgement(&self, key: &Key, number: u32) -> Option<Vec<u8>> {
         let (acknowledged, window) = self.acknowledged.get()?;
-        let (local, remote) = (key.local(), key.remote());
-        let start = stack::header_length(&remote.ip());
-        let mut packet = alloc::vec![0; start + HEADER];
-        stack::write_header(&mut packet, &remote.ip(), &local.ip(), PROTOCOL, 64, HEADER);
-        let header = &mut packet[start..];
-        header[..2].copy_from_slice(&remote.port().to_be_bytes());
-        header[2..4].copy_from_slice(&local.port().to_be_bytes());
-        header[4..8].copy_from_slice(&self.next.get().to_be_bytes());
-        header[8..12].copy_from_slice(&acknowledged.to_be_bytes());
-        header[12] = (HEADER as u8 / 4) << 4;
-        header[13] = ACK;
-        header[14..16].copy_from_slice(&window.to_be_bytes());
+        Some(bare(key.remote(), key.local(), number, acknowledged, window))
+    }
+
+    /// A packet to the peer that repeats a number which it has.
+    pub fn probe(&self, key: &Key) -> Option<Vec<u8>> {
+        let (acknowledged, _) = self.acknowledged.get()?;
+        let next = self.next.get();
+        let window = behind(self.end.get(), next).max(0) as u32 >> self.shift.get();
+        let mut packet = bare(key.local(), key.remote(), acknowledged.wrapping_sub(1), next, window as u16);
+        seal(&mut packet);
         Some(packet)
     }
+
+    /// A packet to the peer that acknowledges all that came.
+    pub fn last_word(&self, key: &Key) -> Option<Vec<u8>> {
+        let mut packet = bare(key.local(), key.remote(), self.sent.get()?, self.next.get(), 0);
+        seal(&mut packet);
+        Some(packet)
+    }
+}
+
+/// A packet with an acknowledgement and nothing else, without its checksum.
+fn bare(from: SocketAddr, to: SocketAddr, number: u32, acknowledged: u32, window: u16) -> Vec<u8> {
+    let start = stack::header_length(&to.ip());
+    let mut packet = alloc::vec![0; start + HEADER];
+    stack::write_header(&mut packet, &from.ip(), &to.ip(), PROTOCOL, 64, HEADER);
+    let header = &mut packet[start..];
+    header[..2].copy_from_slice(&from.port().to_be_bytes());
+    header[2..4].copy_from_slice(&to.port().to_be_bytes());
+    header[4..8].copy_from_slice(&number.to_be_bytes());
+    header[8..12].copy_from_slice(&acknowledged.to_be_bytes());
+    header[12] = (HEADER as u8 / 4) << 4;
+    header[13] = ACK;
+    header[14..16].copy_from_slice(&window.to_be_bytes());
+    packet
 }

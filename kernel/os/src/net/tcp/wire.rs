@@ -5,15 +5,11 @@ use super::window::Window;
 use crate::driver::tsc;
 use crate::net::stack::{self, Count};
 use alloc::vec;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::HardwareAddress;
-
-/// The longest packet without data.
-const BARE: usize = 100;
 
 pub fn instant(now: u64) -> Instant {
     Instant::from_micros((now / 1000) as i64)
@@ -24,7 +20,7 @@ pub fn interface(seed: u64, mtu: usize) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
     let destination = IpAddr::from([0, 0, 0, 0]);
-    let mut wire = Wire { packet: None, destination, mtu, last: None, window: None, muted: true };
+    let mut wire = Wire { packet: None, destination, mtu, window: None, muted: true };
     Interface::new(config, &mut wire, instant(tsc::now()))
 }
 
@@ -33,8 +29,6 @@ pub struct Wire<'a> {
     pub packet: Option<&'a [u8]>,
     pub destination: IpAddr,
     pub mtu: usize,
-    /// The last packet that was sent, if it is to be remembered.
-    pub last: Option<&'a mut Vec<u8>>,
     /// What is to know of the segments that leave.
     pub window: Option<&'a Window>,
     /// What is sent is lost: it was sent before.
@@ -51,14 +45,13 @@ impl RxToken for Arrived<'_> {
 
 pub struct Leaving<'a> {
     destination: IpAddr,
-    last: Option<&'a mut Vec<u8>>,
     window: Option<&'a Window>,
     muted: bool,
 }
 
 impl TxToken for Leaving<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let Leaving { destination, mut last, window, muted } = self;
+        let Leaving { destination, window, muted } = self;
         let note = |packet: &[u8]| {
             if let (Some(window), Some(segment)) = (window, packet.get(stack::header_length(&destination)..))
             {
@@ -80,10 +73,6 @@ impl TxToken for Leaving<'_> {
                 seal(packet);
                 stack::count(Count::TcpOut, 1);
             }
-            if let Some(last) = last.as_mut().filter(|_| packet.len() <= BARE) {
-                last.clear();
-                last.extend_from_slice(packet);
-            }
         });
         match (result, f) {
             (Some(result), _) => result,
@@ -95,8 +84,7 @@ impl TxToken for Leaving<'_> {
 
 impl Wire<'_> {
     fn leaving(&mut self) -> Leaving<'_> {
-        let (destination, window, muted) = (self.destination, self.window, self.muted);
-        Leaving { destination, last: self.last.as_deref_mut(), window, muted }
+        Leaving { destination: self.destination, window: self.window, muted: self.muted }
     }
 }
 
