@@ -82,7 +82,14 @@ fn what_a_program_wrote_is_sent_after_its_end() {
 fn ipv6_and_large_datagrams_behave_as_on_linux() {
     let program = program("inet6.c", "musl");
     let on_linux = Command::new(&program).output().expect("it runs here too");
-    let expected = "from ::1\nfrom ::ffff:127.0.0.1\nfrom ::ffff:127.0.0.1\nfrom ::1\n::1: 5\n::ffff:127.0.0.1: 7\n0 failures\n";
+    let expected = "from ::1\nfrom ::ffff:127.0.0.1\nfrom ::ffff:127.0.0.1\nfrom ::1\n::1: 5\n::ffff:127.0.0.1: 7\n\
+        ::1: of 0 bytes 0 cut:, class -1, hops -1\n::1: of 8 bytes 0 cut:, class -1, hops -1\n\
+        ::1: of 32 bytes 24 cut: 4, class -1, hops 64\n::1: of 40 bytes 40 cut: 4, class -1, hops 64\n\
+        ::1: of 48 bytes 48: 4 4, class 104, hops 64\n::1: of 48 bytes 48: 4 4, class 7, hops 7\n\
+        127.0.0.1: of 0 bytes 0 cut:, class -1, hops -1\n127.0.0.1: of 8 bytes 0 cut:, class -1, hops -1\n\
+        127.0.0.1: of 32 bytes 24 cut: 4, class -1, hops 64\n127.0.0.1: of 40 bytes 40 cut: 4, class -1, hops 64\n\
+        127.0.0.1: of 48 bytes 48: 4 1, class 104, hops 64\n127.0.0.1: of 48 bytes 48: 4 1, class 7, hops 7\n\
+        0 failures\n";
     assert_eq!(String::from_utf8_lossy(&on_linux.stdout), expected);
     let run = Scratch::for_program(&program, "everything", QUIET).boot(&[]);
     assert_eq!((run.status, run.out.as_str()), (0, expected), "{}", run.err);

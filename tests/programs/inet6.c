@@ -168,6 +168,72 @@ static void information(const char *text) {
     close(server);
 }
 
+/* The class of traffic and the hops of a datagram, for a socket and for one message; and control messages cut short. */
+static void classes(const char *text, int level) {
+    int is_6 = level == IPPROTO_IPV6, family = is_6 ? AF_INET6 : AF_INET, one = 1, value = 0x68, other = 7;
+    int class_option = is_6 ? IPV6_TCLASS : IP_TOS, hops_option = is_6 ? IPV6_HOPLIMIT : IP_TTL;
+    int server = socket(family, SOCK_DGRAM, 0), client = socket(family, SOCK_DGRAM, 0);
+    struct sockaddr_storage address = {.ss_family = family};
+    socklen_t length = sizeof address;
+    CHECK(inet_pton(family, text, is_6 ? (void *)&((struct sockaddr_in6 *)&address)->sin6_addr : &((struct sockaddr_in *)&address)->sin_addr) == 1);
+    CHECK(bind(server, (struct sockaddr *)&address, is_6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0);
+    CHECK(getsockname(server, (struct sockaddr *)&address, &length) == 0);
+    CHECK(connect(client, (struct sockaddr *)&address, length) == 0);
+    CHECK(setsockopt(server, level, is_6 ? IPV6_RECVTCLASS : IP_RECVTOS, &one, sizeof one) == 0);
+    CHECK(setsockopt(server, level, is_6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, &one, sizeof one) == 0);
+    CHECK(setsockopt(client, level, class_option, &value, sizeof value) == 0);
+    length = sizeof one;
+    CHECK(getsockopt(client, level, class_option, &one, &length) == 0 && one == value);
+    if (is_6) {
+        value = 256;
+        FAILS(setsockopt(client, level, IPV6_TCLASS, &value, sizeof value), EINVAL);
+    }
+    union {
+        char bytes[256];
+        struct cmsghdr align;
+    } control = {0};
+    char bytes[9];
+    struct iovec part = {"x", 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes};
+    int rooms[] = {0, 8, CMSG_SPACE(4) + 8, CMSG_SPACE(4) + CMSG_LEN(0), CMSG_SPACE(4) * 2, CMSG_SPACE(4) * 2};
+    for (unsigned round = 0; round < sizeof rooms / sizeof *rooms; round++) {
+        /* In the last round the message itself says what it is to be. */
+        int chosen = round + 1 == sizeof rooms / sizeof *rooms, seen_class = -1, seen_hops = -1;
+        message.msg_controllen = 0;
+        if (chosen) {
+            message.msg_controllen = CMSG_SPACE(4) * 2;
+            struct cmsghdr *first = CMSG_FIRSTHDR(&message), *second = (struct cmsghdr *)(control.bytes + CMSG_SPACE(4));
+            *first = (struct cmsghdr){.cmsg_len = CMSG_LEN(5), .cmsg_level = level, .cmsg_type = class_option};
+            *second = (struct cmsghdr){.cmsg_len = CMSG_LEN(4), .cmsg_level = level, .cmsg_type = hops_option};
+            memcpy(CMSG_DATA(first), &other, sizeof other);
+            memcpy(CMSG_DATA(second), &other, sizeof other);
+            FAILS(sendmsg(client, &message, 0), EINVAL);
+            first->cmsg_len = CMSG_LEN(4);
+            int many = 256;
+            memcpy(CMSG_DATA(second), &many, sizeof many);
+            FAILS(sendmsg(client, &message, 0), EINVAL);
+            memcpy(CMSG_DATA(second), &other, sizeof other);
+        }
+        part = (struct iovec){"x", 1};
+        CHECK(sendmsg(client, &message, 0) == 1);
+        part = (struct iovec){bytes, sizeof bytes};
+        memset(control.bytes, 0, sizeof control);
+        message.msg_controllen = rooms[round];
+        CHECK(recvmsg(server, &message, 0) == 1);
+        printf("%s: of %d bytes %d%s:", text, rooms[round], (int)message.msg_controllen, message.msg_flags & MSG_CTRUNC ? " cut" : "");
+        for (struct cmsghdr *one_of = CMSG_FIRSTHDR(&message); one_of; one_of = CMSG_NXTHDR(&message, one_of)) {
+            printf(" %d", (int)(one_of->cmsg_len - CMSG_LEN(0)));
+            if (one_of->cmsg_type == class_option && one_of->cmsg_len > CMSG_LEN(0))
+                seen_class = *(unsigned char *)CMSG_DATA(one_of);
+            if (one_of->cmsg_type == hops_option && one_of->cmsg_len == CMSG_LEN(4))
+                seen_hops = *(int *)CMSG_DATA(one_of);
+        }
+        printf(", class %d, hops %d\n", seen_class, seen_hops);
+    }
+    close(client);
+    close(server);
+}
+
 /* Says a line over TCP, or a datagram of so many bytes, and reads the same back. */
 static int outside(char **args) {
     static char out[65536], in[65536];
@@ -207,6 +273,8 @@ int main(int argc, char **args) {
     datagrams("::ffff:127.0.0.1", 65507);
     information("::1");
     information("::ffff:127.0.0.1");
+    classes("::1", IPPROTO_IPV6);
+    classes("127.0.0.1", IPPROTO_IP);
     printf("%d failures\n", failures);
     return failures != 0;
 }

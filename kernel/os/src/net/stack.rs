@@ -413,6 +413,19 @@ pub fn write_header(
     }
 }
 
+/// Puts a type of service or traffic class into a header that [`write_header`] wrote.
+pub fn write_class(packet: &mut [u8], class: u8) {
+    if packet[0] >> 4 == 6 {
+        packet[0] |= class >> 4;
+        packet[1] |= class << 4;
+    } else {
+        packet[1] = class;
+        packet[10..12].fill(0);
+        let checksum = !sum(&[&packet[..20]]);
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// The length of a header as [`write_header`] writes it.
 pub fn header_length(destination: &IpAddr) -> usize {
     if destination.is_ipv4() { 20 } else { 40 }

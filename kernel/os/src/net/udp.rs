@@ -28,10 +28,10 @@ crate::register!("ip-protocol": fn(&Packet) -> bool = { PROTOCOL => receive });
 crate::register!("inet-socket": fn(Common) -> Rc<dyn Protocol> = { PROTOCOL => create });
 crate::register!("packet-failed": fn(&stack::Failure) = { 17 => failed });
 
-// What a program wants to know of a datagram, as control messages.
-crate::hook!(fn describers() -> "datagram-info": fn(Wanted, &Arrival) -> Vec<u8>);
-// The address that a datagram is to come from, by its control messages.
-crate::hook!(fn sources() -> "datagram-source": fn(&[u8]) -> Result<Option<IpAddr>>);
+// What a program wants to know of a datagram, as control messages in so much room, and whether that was too little.
+crate::hook!(fn describers() -> "datagram-info": fn(Wanted, &Arrival, usize) -> (Vec<u8>, bool));
+// How a datagram (of IPv6?) is to leave, by its control messages.
+crate::hook!(fn choosers() -> "datagram-choice": fn(&[u8], bool) -> Result<Choice>);
 
 bitflags::bitflags! {
     /// What a program wants to know of datagrams.
@@ -43,6 +43,9 @@ bitflags::bitflags! {
         /// How many hops they had left.
         const HOPS_4 = 4;
         const HOPS_6 = 8;
+        /// Their type of service or traffic class.
+        const CLASS_4 = 16;
+        const CLASS_6 = 32;
     }
 }
 
@@ -52,6 +55,15 @@ pub struct Arrival {
     pub source: IpAddr,
     pub destination: IpAddr,
     pub hops: u8,
+    pub class: u8,
+}
+
+/// How one datagram is to leave, where its sender says so.
+#[derive(Default)]
+pub struct Choice {
+    pub source: Option<IpAddr>,
+    pub hops: Option<u8>,
+    pub class: Option<u8>,
 }
 
 struct Datagram {
@@ -65,6 +77,9 @@ struct Udp {
     only_v6: Cell<bool>,
     hops: Cell<u8>,
     group_hops: Cell<u8>,
+    /// Type of service (IPv4), traffic class (IPv6).
+    class_4: Cell<u8>,
+    class_6: Cell<u8>,
     wanted: Cell<Wanted>,
     /// Groups that it is in, and whether they hear it on this machine too.
     groups: RefCell<Vec<IpAddr>>,
@@ -94,6 +109,8 @@ fn create(common: Common) -> Rc<dyn Protocol> {
         only_v6: Cell::new(false),
         hops: Cell::new(64),
         group_hops: Cell::new(1),
+        class_4: Cell::new(0),
+        class_6: Cell::new(0),
         wanted: Cell::new(Wanted::empty()),
         groups: RefCell::new(Vec::new()),
         hears_itself: Cell::new(true),
@@ -182,8 +199,14 @@ fn receive(packet: &Packet) -> bool {
     let to = SocketAddr::new(packet.destination, u16::from_be_bytes([header[2], header[3]]));
     let takers = takers(to, from, packet.unicast);
     stack::count(if takers.is_empty() { Count::UdpNobody } else { Count::UdpIn }, 1);
-    let hops = packet.whole.get(if packet.source.is_ipv4() { 8 } else { 7 }).copied().unwrap_or(0);
-    let arrival = Arrival { source: packet.source, destination: packet.destination, hops };
+    let (hops, class) = match *packet.whole {
+        [first, second, _, _, _, _, _, hops, ..] if packet.source.is_ipv6() => {
+            (hops, first << 4 | second >> 4)
+        }
+        [_, class, _, _, _, _, _, _, hops, ..] => (hops, class),
+        _ => (0, 0),
+    };
+    let arrival = Arrival { source: packet.source, destination: packet.destination, hops, class };
     for socket in &takers {
         socket.take(from, arrival, &bytes[HEADER..]);
     }
@@ -354,11 +377,11 @@ impl Protocol for Udp {
             return Err(Errno::EACCES);
         }
         let port = self.port()?;
-        let chosen = match sources().first() {
-            Some(chooser) if !control.is_empty() => (chooser.item)(control)?,
-            _ => None,
+        let chosen = match choosers().first() {
+            Some(chooser) if !control.is_empty() => (chooser.item)(control, to.is_ipv6())?,
+            _ => Choice::default(),
         };
-        let source = match chosen {
+        let source = match chosen.source {
             Some(chosen) if chosen.is_ipv4() == to.is_ipv4() => chosen,
             _ => self.source(&to.ip())?,
         };
@@ -371,9 +394,15 @@ impl Protocol for Udp {
         // Copied first: the program's memory may fault, and a frame is not to be half full.
         let mut bytes = list::zeroes(length).map_err(|_| Errno::ENOBUFS)?;
         call.read(0, &mut bytes)?;
-        let hops = if to.ip().is_multicast() { self.group_hops.get() } else { self.hops.get() };
+        let hops = if to.ip().is_multicast() { &self.group_hops } else { &self.hops };
+        let hops = chosen.hops.unwrap_or(hops.get());
+        let class = if to.is_ipv6() { &self.class_6 } else { &self.class_4 };
+        let class = chosen.class.unwrap_or(class.get());
         let mut fill = |packet: &mut [u8]| {
             let at = stack::write_header(packet, &source, &to.ip(), PROTOCOL, hops, HEADER + bytes.len());
+            if class != 0 {
+                stack::write_class(packet, class);
+            }
             let packet = &mut packet[at..];
             packet[..2].copy_from_slice(&port.to_be_bytes());
             packet[2..4].copy_from_slice(&to.port().to_be_bytes());
@@ -432,9 +461,10 @@ impl Protocol for Udp {
             reply.flags |= MSG_TRUNC;
         }
         if let Some(describer) = describers().first().filter(|_| !self.wanted.get().is_empty()) {
-            reply.control = (describer.item)(self.wanted.get(), &datagram.arrival);
-            if reply.control.len() > reply.control_room {
-                reply.control.clear();
+            let (control, is_cut) =
+                (describer.item)(self.wanted.get(), &datagram.arrival, reply.control_room);
+            reply.control = control;
+            if is_cut {
                 reply.flags |= MSG_CTRUNC;
             }
         }
@@ -499,6 +529,14 @@ impl Protocol for Udp {
             (inet::SOL_IP, IP_RECVTTL) => self.want(Wanted::HOPS_4, byte()? != 0)?,
             (inet::SOL_IPV6, IPV6_RECVPKTINFO) => self.want(Wanted::ADDRESS_6, byte()? != 0)?,
             (inet::SOL_IPV6, IPV6_RECVHOPLIMIT) => self.want(Wanted::HOPS_6, byte()? != 0)?,
+            (inet::SOL_IP, IP_RECVTOS) => self.want(Wanted::CLASS_4, byte()? != 0)?,
+            (inet::SOL_IPV6, IPV6_RECVTCLASS) => self.want(Wanted::CLASS_6, byte()? != 0)?,
+            (inet::SOL_IP, IP_TOS) => self.class_4.set(byte()? as u8),
+            (inet::SOL_IPV6, IPV6_TCLASS) => match socket::number(value)? {
+                class @ 0..=255 => self.class_6.set(class as u8),
+                u32::MAX => self.class_6.set(0),
+                _ => return Err(Errno::EINVAL),
+            },
             (inet::SOL_IP, IP_MULTICAST_TTL) | (inet::SOL_IPV6, IPV6_MULTICAST_HOPS) => {
                 self.group_hops.set(byte()?.min(255) as u8);
             }
@@ -539,6 +577,10 @@ impl Protocol for Udp {
             (inet::SOL_IP, IP_RECVTTL) => u32::from(self.wanted.get().contains(Wanted::HOPS_4)),
             (inet::SOL_IPV6, IPV6_RECVPKTINFO) => u32::from(self.wanted.get().contains(Wanted::ADDRESS_6)),
             (inet::SOL_IPV6, IPV6_RECVHOPLIMIT) => u32::from(self.wanted.get().contains(Wanted::HOPS_6)),
+            (inet::SOL_IP, IP_RECVTOS) => u32::from(self.wanted.get().contains(Wanted::CLASS_4)),
+            (inet::SOL_IPV6, IPV6_RECVTCLASS) => u32::from(self.wanted.get().contains(Wanted::CLASS_6)),
+            (inet::SOL_IP, IP_TOS) => u32::from(self.class_4.get()),
+            (inet::SOL_IPV6, IPV6_TCLASS) => u32::from(self.class_6.get()),
             (inet::SOL_IP, IP_MULTICAST_LOOP) | (inet::SOL_IPV6, IPV6_MULTICAST_LOOP) => {
                 u32::from(self.hears_itself.get())
             }
