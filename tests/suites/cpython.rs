@@ -5,23 +5,26 @@ use crate::guest::{Guest, Heard};
 use crate::record::{Record, each};
 use bespoke_tests::{Scratch, workspace};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PROGRAM: &str = "/usr/bin/python3.11";
 const LIBRARY: &str = "/usr/lib/python3.11";
 
-/// Why the suite cannot run here, if it cannot. The list of expectations is that of one version.
-pub fn missing() -> Option<String> {
-    let there = Path::new(PROGRAM).exists() && Path::new(LIBRARY).join("test/test_os.py").exists();
-    (!there).then(|| format!("{LIBRARY}/test/test_os.py is missing (Debian 12: libpython3.11-testsuite)"))
+/// Where the interpreter's library and its tests are, or why the suite cannot run here. The list is for one version.
+pub fn sources() -> Result<PathBuf, String> {
+    let library = Path::new(LIBRARY);
+    if !Path::new(PROGRAM).exists() || !library.join("test/test_os.py").exists() {
+        return Err(format!("{LIBRARY}/test/test_os.py is missing (Debian 12: libpython3.11-testsuite)"));
+    }
+    Ok(library.to_owned())
 }
 
 /// A config with the interpreter, its library and its tests.
-fn config() -> Scratch {
+fn config(library: &Path) -> Scratch {
     let runner = workspace().join("tests/suites/cpython.py");
     let scratch = Scratch::new(&format!(
         "schema = 1\nextends = \"preset:everything\"\n\n[program]\npath = {PROGRAM:?}\nargs = [\"-B\", \"-bb\", \"/suite/run.py\"]\n\
-         env = [\"HOME=/tmp\", \"PATH=/usr/bin:/bin\", \"LANG=C.UTF-8\"]\n\n[files]\n{LIBRARY:?} = {LIBRARY:?}\n\
+         env = [\"HOME=/tmp\", \"PATH=/usr/bin:/bin\", \"LANG=C.UTF-8\"]\n\n[files]\n{library:?} = {library:?}\n\
          \"/suite/run.py\" = {runner:?}\n\"/etc/passwd\" = \"passwd\"\n\"/etc/group\" = \"group\"\n\
          \"/etc/hosts\" = \"hosts\"\n\"/etc/services\" = \"services\"\n\"/etc/protocols\" = \"protocols\"\n\n[set]\n\"debug.log\" = false\n\
          \"fs.tmpfs.limit\" = \"8GiB\"\n",
@@ -97,8 +100,13 @@ fn run_module(scratch: &Scratch, what: &[String], expected: &Expected) -> BTreeM
 }
 
 /// Runs modules, several machines at a time.
-pub fn run(modules: &[String], expected: &Expected, record: &Record) -> BTreeMap<String, Outcome> {
-    let scratch = config();
+pub fn run(
+    library: &Path,
+    modules: &[String],
+    expected: &Expected,
+    record: &Record,
+) -> BTreeMap<String, Outcome> {
+    let scratch = config(library);
     each(modules, record, |module| {
         let mut outcomes = run_module(&scratch, std::slice::from_ref(module), expected);
         // A second try, alone, for what failed and should not: the suite asserts times here and there, as its own runner knows.

@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release -p bespoke-tests --test suites` runs the quick part, with `-- --ignored --nocapture` the whole;
 //! `SUITES_ONLY="test_os test_io"` runs some modules of the whole, `SUITES_RESUME=1` goes on where a whole run was broken off.
-//! `SUITES_REWRITE=1` writes the lists anew.
+//! `SUITES_MACHINES=1` has one machine run at a time, instead of one for each processor; `SUITES_REWRITE=1` writes the lists anew.
 
 mod cpython;
 mod expected;
@@ -15,6 +15,7 @@ use bespoke_tests::Scratch;
 use expected::{Expected, Outcome, Verdict, is_rewriting};
 use record::Record;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Writes the files of `/etc` and an empty folder `bin` that tests look into, to be packed from a scratch folder.
 fn etc(scratch: &Scratch) {
@@ -88,74 +89,66 @@ impl Part {
     }
 }
 
-fn cpython(part: Part) {
-    if let Some(reason) = cpython::missing() {
-        println!("skipped: {reason}");
-        return;
+/// A suite that others wrote, and how it is run.
+struct Suite {
+    /// Its list is `tests/suites/NAME.toml`.
+    name: &'static str,
+    /// Where its tests are, or why it cannot run here.
+    sources: fn() -> Result<PathBuf, String>,
+    run: fn(&Path, &[String], &Expected, &Record) -> BTreeMap<String, Outcome>,
+}
+
+const CPYTHON: Suite = Suite { name: "cpython", sources: cpython::sources, run: cpython::run };
+const GO: Suite = Suite { name: "go", sources: go::sources, run: go::run };
+const REDIS: Suite = Suite { name: "redis", sources: redis::sources, run: redis::run };
+
+impl Suite {
+    /// Runs a part and holds it against the list, or says why not.
+    #[track_caller]
+    fn check(&self, part: Part) {
+        let sources = match (self.sources)() {
+            Ok(sources) => sources,
+            Err(reason) => {
+                println!("skipped: {reason}");
+                return;
+            }
+        };
+        let expected = Expected::read(self.name);
+        let modules = part.modules(&expected);
+        let outcomes = (self.run)(&sources, &modules, &expected, &part.record(self.name));
+        judge(self.name, &expected, &modules, &outcomes);
     }
-    let expected = Expected::read("cpython");
-    let modules = part.modules(&expected);
-    let outcomes = cpython::run(&modules, &expected, &part.record("cpython"));
-    judge("cpython", &expected, &modules, &outcomes);
-}
-
-fn go(part: Part) {
-    let sources = match go::sources() {
-        Ok(sources) => sources,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return;
-        }
-    };
-    let expected = Expected::read("go");
-    let packages = part.modules(&expected);
-    let outcomes = go::run(&sources, &packages, &expected, &part.record("go"));
-    judge("go", &expected, &packages, &outcomes);
-}
-
-fn redis(part: Part) {
-    let suite = match redis::sources() {
-        Ok(suite) => suite,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return;
-        }
-    };
-    let expected = Expected::read("redis");
-    let units = part.modules(&expected);
-    let outcomes = redis::run(&suite, &units, &expected, &part.record("redis"));
-    judge("redis", &expected, &units, &outcomes);
 }
 
 #[test]
 fn cpython_quick() {
-    cpython(Part::Quick);
+    CPYTHON.check(Part::Quick);
 }
 
 #[test]
 #[ignore = "minutes: the whole suite"]
 fn cpython_whole() {
-    cpython(Part::Whole);
+    CPYTHON.check(Part::Whole);
 }
 
 #[test]
 fn go_quick() {
-    go(Part::Quick);
+    GO.check(Part::Quick);
 }
 
 #[test]
 #[ignore = "minutes: the whole suite"]
 fn go_whole() {
-    go(Part::Whole);
+    GO.check(Part::Whole);
 }
 
 #[test]
 fn redis_quick() {
-    redis(Part::Quick);
+    REDIS.check(Part::Quick);
 }
 
 #[test]
 #[ignore = "minutes: the whole suite"]
 fn redis_whole() {
-    redis(Part::Whole);
+    REDIS.check(Part::Whole);
 }

@@ -44,7 +44,7 @@ impl Record {
     }
 }
 
-/// Runs modules of a suite, several machines at a time, and says how each did.
+/// Runs modules of a suite, a machine for each processor or as many as `SUITES_MACHINES` says at a time, and tells how each did.
 pub fn each(
     modules: &[String],
     record: &Record,
@@ -53,7 +53,10 @@ pub fn each(
     let all = Mutex::new(BTreeMap::new());
     let queue = Mutex::new(modules.iter());
     let next = || queue.lock().expect("nobody panics with it").next();
-    let machines = std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = env::var("SUITES_MACHINES")
+        .ok()
+        .map(|machines| machines.parse().expect("SUITES_MACHINES is a number"));
+    let machines = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     std::thread::scope(|scope| {
         for _ in 0..machines {
             scope.spawn(|| {
