@@ -8,28 +8,43 @@ use crate::fs::file::{Description, MOST_AT_ONCE};
 use crate::memory::paging::PAGE;
 use crate::memory::space::{self, Backing, Rights};
 use crate::memory::user;
+use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::{__NR_copy_file_range, __NR_sendfile};
 
 crate::register!("syscall": Handler = { __NR_sendfile => sendfile, __NR_copy_file_range => copy_file_range });
 
 /// Moved at once.
 const CHUNK: u64 = 16 * PAGE;
-/// A buffer in the program's half, where files read to and write from; unmapped when dropped.
+/// What a buffer may be used for.
+const RIGHTS: Rights = Rights::READ.union(Rights::WRITE);
+
+/// The buffer of the last call, zero for none: to map one, bring its pages in and unmap it costs several times what sending a small file does.
+static SPARE: AtomicU64 = AtomicU64::new(0);
+
+/// A buffer in the program's half, where files read to and write from.
 pub struct Buffer(pub u64);
 
 impl Buffer {
     pub const SIZE: u64 = CHUNK;
 
     pub fn new() -> Result<Self> {
+        let spare = SPARE.swap(0, Ordering::Relaxed);
+        // It lies where the program could have unmapped it.
+        if spare != 0 && space::rights(spare, CHUNK) == Some(RIGHTS) {
+            return Ok(Self(spare));
+        }
         let address = space::find_gap(CHUNK, 1 << 46).ok_or(Errno::ENOMEM)?;
-        space::map(address, CHUNK, Rights::READ | Rights::WRITE, Backing::Zeroes)?;
+        space::map(address, CHUNK, RIGHTS, Backing::Zeroes)?;
         Ok(Self(address))
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let _ = space::unmap(self.0, CHUNK);
+        let other = SPARE.swap(self.0, Ordering::Relaxed);
+        if other != 0 {
+            let _ = space::unmap(other, CHUNK);
+        }
     }
 }
 
