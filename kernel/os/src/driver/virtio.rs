@@ -40,7 +40,7 @@ pub trait Transport {
     fn notify(&self, queue: u16);
     /// A byte of the device's configuration.
     fn config(&self, offset: usize) -> u8;
-    /// Whether the device raised the interrupt; takes it back.
+    /// Takes an interrupt back. False: the device raised none; true says nothing.
     fn acknowledge(&self) -> bool;
     /// Whether the device has only the interface of before the standard.
     fn is_legacy(&self) -> bool {
@@ -56,6 +56,8 @@ pub trait Driver {
 
 /// Feature bit of devices that keep to the standard (section 6).
 pub const VERSION_1: u64 = 1 << 32;
+/// Each side says from which entry on it wants to hear of the other (section 2.7.7).
+const EVENT_INDEX: u64 = 1 << 29;
 
 const ACKNOWLEDGE: u8 = 1;
 const DRIVER: u8 = 2;
@@ -88,7 +90,7 @@ pub fn found(kind: u32, transport: Box<dyn Transport>) -> bool {
 
 /// Agrees on features: those wanted that the device has. `None`: the device is not modern, or does not agree.
 pub fn negotiate(transport: &dyn Transport, wanted: u64) -> Option<u64> {
-    let features = transport.features() & (wanted | VERSION_1);
+    let features = transport.features() & (wanted | VERSION_1 | EVENT_INDEX);
     if transport.is_legacy() {
         // Section 3.1.2: nothing is confirmed.
         transport.accept(features);
@@ -161,13 +163,19 @@ pub struct Ring {
     used: u64,
     next_available: u16,
     last_used: u16,
+    /// Whether both sides say from which entry on they want to hear of the other.
+    by_event: bool,
+    /// Whether the device is to interrupt.
+    interrupts: bool,
+    /// What had been made available when the device was last told, or did not have to be.
+    told: u16,
     /// Which descriptors the device has.
     lent: Vec<bool>,
 }
 
 impl Ring {
-    /// A ring of `wanted` entries, or of as many as the device takes; told to the device.
-    pub fn new(transport: &dyn Transport, queue: u16, wanted: u64) -> Option<Self> {
+    /// A ring of `wanted` entries, or of as many as the device takes; told to the device, with which `features` were agreed on.
+    pub fn new(transport: &dyn Transport, features: u64, queue: u16, wanted: u64) -> Option<Self> {
         let most = transport.queue_size(queue);
         if most == 0 {
             return None;
@@ -185,7 +193,21 @@ impl Ring {
         let mut lent = Vec::new();
         lent.resize(entries, false);
         let (available, used) = (base + available as u64, base + used as u64);
-        let ring = Self { size, base, pages, available, used, next_available: 0, last_used: 0, lent };
+        let by_event = features & EVENT_INDEX != 0;
+        let (next_available, last_used, told, interrupts) = (0, 0, 0, true);
+        let ring = Self {
+            size,
+            base,
+            pages,
+            available,
+            used,
+            next_available,
+            last_used,
+            by_event,
+            interrupts,
+            told,
+            lent,
+        };
         transport.set_queue(queue, &ring);
         Some(ring)
     }
@@ -201,7 +223,7 @@ impl Ring {
 
     /// Hands a buffer to the device: to be written to, or to be read.
     pub fn lend(&mut self, id: u16, physical: u64, length: u32, writable: bool) {
-        self.lend_chain(id % self.size, &[Part { physical, length, writable }]);
+        self.lend_chain(id & (self.size - 1), &[Part { physical, length, writable }]);
     }
 
     /// Hands a request of several buffers to the device, in descriptors from `first` on, which are the request's own and within the ring.
@@ -209,10 +231,10 @@ impl Ring {
     pub fn lend_chain(&mut self, first: u16, parts: &[Part]) {
         // From the last to the first, which alone is made available.
         for (index, part) in parts.iter().enumerate().rev() {
-            let slot = (first + index as u16) % self.size;
+            let slot = (first + index as u16) & (self.size - 1);
             let more = index + 1 < parts.len();
             let flags = if part.writable { WRITE } else { 0 } | if more { NEXT } else { 0 };
-            let next = if more { (slot + 1) % self.size } else { 0 };
+            let next = if more { (slot + 1) & (self.size - 1) } else { 0 };
             // SAFETY: the ring's own frames; the index is below its size.
             unsafe {
                 (phys_to_virt(self.base) as *mut Descriptor)
@@ -220,12 +242,12 @@ impl Ring {
                     .write_volatile(Descriptor { address: part.physical, length: part.length, flags, next });
             }
         }
-        self.publish(first % self.size);
+        self.publish(first & (self.size - 1));
     }
 
     /// Makes the request that starts with a descriptor available to the device.
     fn publish(&mut self, slot: u16) {
-        let entry = self.next_available % self.size;
+        let entry = self.next_available & (self.size - 1);
         self.lent[usize::from(slot)] = true;
         // SAFETY: the ring's own frames; the indices are below its size.
         unsafe {
@@ -238,18 +260,22 @@ impl Ring {
         }
     }
 
-    /// Takes back a buffer that the device is done with: its id and how many bytes were written.
+    /// Takes back a buffer that the device is done with: its id and how many bytes were written. The device interrupts for the next one
+    /// after there was none.
     pub fn take(&mut self) -> Option<(u16, u32)> {
         loop {
             // SAFETY: the ring's own frames; the index is below its size.
             let used = unsafe {
                 let ring = phys_to_virt(self.used) as *const u16;
                 if ring.add(1).read_volatile() == self.last_used {
+                    if self.await_next() && ring.add(1).read_volatile() != self.last_used {
+                        continue;
+                    }
                     return None;
                 }
                 fence(Ordering::SeqCst);
                 let elements = ring.add(2) as *const Used;
-                elements.add(usize::from(self.last_used % self.size)).read_volatile()
+                elements.add(usize::from(self.last_used & (self.size - 1))).read_volatile()
             };
             self.last_used = self.last_used.wrapping_add(1);
             // An id that was never lent is the device's lie: passed over.
@@ -261,18 +287,52 @@ impl Ring {
         }
     }
 
-    /// Whether the device wants to be told of new entries (section 2.7.10).
-    pub fn wants_notice(&self) -> bool {
+    /// Whether the device wants to be told of what was lent since it was last asked (section 2.7.10).
+    pub fn wants_notice(&mut self) -> bool {
         fence(Ordering::SeqCst);
-        // SAFETY: the ring's own frames.
-        unsafe { (phys_to_virt(self.used) as *const u16).read_volatile() & 1 == 0 }
+        let before = core::mem::replace(&mut self.told, self.next_available);
+        let used = phys_to_virt(self.used) as *const u16;
+        // SAFETY: the ring's own frames; the device's word stands behind its entries.
+        unsafe {
+            if self.by_event {
+                let event = used.add(2 + 4 * usize::from(self.size)).read_volatile();
+                let new = self.next_available;
+                new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(before)
+            } else {
+                used.read_volatile() & 1 == 0
+            }
+        }
     }
 
     /// Asks the device to interrupt, or not to (section 2.7.7). A hint.
     pub fn set_interrupts(&mut self, on: bool) {
+        self.interrupts = on;
+        if self.by_event {
+            self.await_next();
+            return;
+        }
         // SAFETY: the ring's own frames.
         unsafe { (phys_to_virt(self.available) as *mut u16).write_volatile(u16::from(!on)) };
         fence(Ordering::SeqCst);
+    }
+
+    /// Tells the device for which entry to interrupt: the next one, or one that is as far away as can be. False: it was told already.
+    fn await_next(&self) -> bool {
+        if !self.by_event {
+            return false;
+        }
+        let event = if self.interrupts { self.last_used } else { self.last_used.wrapping_sub(1) };
+        // SAFETY: the ring's own frames; this word stands behind the entries.
+        unsafe {
+            let place = (phys_to_virt(self.available) as *mut u16).add(2 + usize::from(self.size));
+            if place.read_volatile() == event {
+                return false;
+            }
+            place.write_volatile(event);
+        }
+        // It knows before it is looked for entries again.
+        fence(Ordering::SeqCst);
+        true
     }
 }
 

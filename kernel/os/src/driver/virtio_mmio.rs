@@ -33,8 +33,10 @@ const LEGACY_PAGE_SIZE: u64 = 0x028;
 const LEGACY_QUEUE_ALIGN: u64 = 0x03c;
 const LEGACY_QUEUE_PAGE: u64 = 0x040;
 const QUEUE_NOTIFY: u64 = 0x050;
-const INTERRUPT_STATUS: u64 = 0x060;
 const INTERRUPT_ACKNOWLEDGE: u64 = 0x064;
+/// Why a device interrupts: it used something, or its configuration changed.
+const USED: u32 = 1;
+const CHANGED: u32 = 2;
 const STATUS: u64 = 0x070;
 /// Low and high halves of the addresses of the descriptors, the available ring and the used ring.
 const QUEUE_ADDRESSES: [u64; 3] = [0x080, 0x090, 0x0a0];
@@ -108,11 +110,9 @@ impl Transport for Mmio {
     }
 
     fn acknowledge(&self) -> bool {
-        let status = self.read(INTERRUPT_STATUS);
-        if status != 0 {
-            self.write(INTERRUPT_ACKNOWLEDGE, status);
-        }
-        status != 0
+        // Whether it was this device is not asked: each access is a turn of the monitor, and its rings tell as well.
+        self.write(INTERRUPT_ACKNOWLEDGE, USED | CHANGED);
+        true
     }
 
     fn is_legacy(&self) -> bool {

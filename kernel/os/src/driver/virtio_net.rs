@@ -85,8 +85,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
     } else {
         LARGEST - ethernet::HEADER
     };
-    let mut receive = Ring::new(&*transport, RECEIVE, RECEIVE_BUFFERS.get())?;
-    let mut transmit = Ring::new(&*transport, TRANSMIT, TRANSMIT_BUFFERS.get())?;
+    let mut receive = Ring::new(&*transport, features, RECEIVE, RECEIVE_BUFFERS.get())?;
+    let mut transmit = Ring::new(&*transport, features, TRANSMIT, TRANSMIT_BUFFERS.get())?;
     let receive_buffers = Buffers::new(receive.size())?;
     let transmit_buffers = Buffers::new(transmit.size())?;
     for id in 0..receive.size() {
@@ -129,7 +129,7 @@ impl Driver for Network {
             let mut ring = self.receive.borrow_mut();
             ring.lend(id, self.receive_buffers.physical(id), BUFFER as u32, true);
         }
-        let notice = self.receive.borrow().wants_notice();
+        let notice = self.receive.borrow_mut().wants_notice();
         if notice {
             self.transport.notify(RECEIVE);
         }
@@ -179,7 +179,7 @@ impl Device for Network {
     }
 
     fn flush(&self) {
-        if self.unsaid.replace(false) && self.transmit.borrow().wants_notice() {
+        if self.unsaid.replace(false) && self.transmit.borrow_mut().wants_notice() {
             self.transport.notify(TRANSMIT);
         }
     }

@@ -3,6 +3,8 @@
 use super::pci::Function;
 use super::virtio::{self, Ring, Transport};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::RefCell;
 
 crate::register!("pci-device": fn(&Function) -> bool = { 10 => probe });
 
@@ -36,6 +38,8 @@ struct Pci {
     notify: u64,
     notify_length: u64,
     notify_multiplier: u64,
+    /// Where each queue is notified, in that structure: to ask would cost two more turns of the monitor.
+    offsets: RefCell<Vec<u64>>,
     device: Option<(u64, usize)>,
 }
 
@@ -90,12 +94,17 @@ impl Transport for Pci {
             self.write(field + 4, (address >> 32) as u32);
         }
         self.write(QUEUE_ENABLE, 1u16);
+        let offset = u64::from(self.read::<u16>(QUEUE_NOTIFY_OFFSET)) * self.notify_multiplier;
+        let mut offsets = self.offsets.borrow_mut();
+        let count = offsets.len().max(usize::from(queue) + 1);
+        offsets.resize(count, u64::MAX);
+        offsets[usize::from(queue)] = offset;
     }
 
     fn notify(&self, queue: u16) {
-        self.write(QUEUE_SELECT, queue);
-        let offset = u64::from(self.read::<u16>(QUEUE_NOTIFY_OFFSET)) * self.notify_multiplier;
-        if offset + 2 <= self.notify_length {
+        let offset = self.offsets.borrow().get(usize::from(queue)).copied();
+        // What a device says is within the structure.
+        if let Some(offset) = offset.filter(|&offset| offset.saturating_add(2) <= self.notify_length) {
             // SAFETY: within the notification structure (section 4.1.4.4), mapped by `probe`.
             unsafe { ((self.notify + offset) as *mut u16).write_volatile(queue) }
         }
@@ -149,6 +158,7 @@ fn probe(function: &Function) -> bool {
         notify,
         notify_length: u64::from(notify_length),
         notify_multiplier: u64::from(function.read(at + 16)),
+        offsets: RefCell::new(Vec::new()),
         device: find(DEVICE).map(|(base, length, _)| (base, length as usize)),
     };
     virtio::found(kind, Box::new(device))

@@ -38,8 +38,8 @@ struct Source {
 static SOURCE: KernelCell<Option<Rc<Source>>> = KernelCell::new(None);
 
 fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
-    virtio::negotiate(&*transport, 0)?;
-    let ring = RefCell::new(Ring::new(&*transport, 0, 2)?);
+    let features = virtio::negotiate(&*transport, 0)?;
+    let ring = RefCell::new(Ring::new(&*transport, features, 0, 2)?);
     let page = frames::allocate_zeroed()?;
     let source = Rc::new(Source {
         transport: transport.clone(),
@@ -84,8 +84,8 @@ impl Source {
 
     /// Notes what the device has answered.
     fn collect(&self) {
-        let answer = self.ring.borrow_mut().take();
-        if let Some((_, length)) = answer {
+        let mut ring = self.ring.borrow_mut();
+        while let Some((_, length)) = ring.take() {
             self.asked.set(false);
             self.unused.set((length as usize).min(WANTED));
             self.queue.wake_all();
