@@ -1,25 +1,13 @@
 //! How much went over the network (`proc(5)`: `net/dev`, `net/snmp`).
 
-use super::stack::{self, Count};
-use crate::cell::KernelCell;
+use super::stack::{self, Count, counted};
 use crate::fs::synthetic::{Names, Text};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-crate::register!("network-count": fn(Count, u64) = { 10 => add });
 crate::register!("process-file": fn(&mut Names) = { 30 => add_files });
 crate::register!("metric": fn(&mut Vec<u8>) = { 20 => metrics });
-
-static COUNTS: KernelCell<[u64; Count::KINDS]> = KernelCell::new([0; Count::KINDS]);
-
-fn add(what: Count, amount: u64) {
-    COUNTS.borrow()[what as usize] += amount;
-}
-
-fn get(what: Count) -> u64 {
-    COUNTS.borrow()[what as usize]
-}
 
 fn add_files(names: &mut Names) {
     names.insert(b"net/dev", Rc::new(Text(interfaces)));
@@ -31,13 +19,13 @@ fn interfaces(text: &mut Vec<u8>) {
         b"Inter-|   Receive                                                |  Transmit\n \
           face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
     );
-    let [bytes, packets] = [Count::LocalBytes, Count::LocalPackets].map(get);
+    let [bytes, packets] = [Count::LocalBytes, Count::LocalPackets].map(counted);
     let line = format!("    lo: {bytes} {packets} 0 0 0 0 0 0 {bytes} {packets} 0 0 0 0 0 0\n");
     text.extend(line.into_bytes());
     if stack::hardware_address().is_some() {
-        let [bytes_in, frames_in] = [Count::BytesIn, Count::FramesIn].map(get);
+        let [bytes_in, frames_in] = [Count::BytesIn, Count::FramesIn].map(counted);
         let [bytes_out, frames_out, unsent] =
-            [Count::BytesOut, Count::FramesOut, Count::FramesUnsent].map(get);
+            [Count::BytesOut, Count::FramesOut, Count::FramesUnsent].map(counted);
         let line = format!(
             "  eth0: {bytes_in} {frames_in} 0 0 0 0 0 0 {bytes_out} {frames_out} 0 {unsent} 0 0 0 0\n"
         );
@@ -47,18 +35,18 @@ fn interfaces(text: &mut Vec<u8>) {
 
 fn protocols(text: &mut Vec<u8>) {
     let [packets, bad, delivered, sent] =
-        [Count::PacketsIn, Count::PacketsBad, Count::PacketsDelivered, Count::PacketsOut].map(get);
+        [Count::PacketsIn, Count::PacketsBad, Count::PacketsDelivered, Count::PacketsOut].map(counted);
     let ip = format!(
         "Ip: Forwarding DefaultTTL InReceives InHdrErrors InDelivers OutRequests\nIp: 2 64 {packets} {bad} {delivered} {sent}\n"
     );
     let [active, passive, segments_in, segments_out, errors, resets] =
         [Count::TcpActive, Count::TcpPassive, Count::TcpIn, Count::TcpOut, Count::TcpBad, Count::TcpReset]
-            .map(get);
+            .map(counted);
     let tcp = format!(
         "Tcp: ActiveOpens PassiveOpens InSegs OutSegs InErrs OutRsts\nTcp: {active} {passive} {segments_in} {segments_out} {errors} {resets}\n"
     );
     let [datagrams_in, nobody, bad, datagrams_out, full] =
-        [Count::UdpIn, Count::UdpNobody, Count::UdpBad, Count::UdpOut, Count::UdpFull].map(get);
+        [Count::UdpIn, Count::UdpNobody, Count::UdpBad, Count::UdpOut, Count::UdpFull].map(counted);
     let udp = format!(
         "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: {datagrams_in} {nobody} {bad} {datagrams_out} {full}\n"
     );
@@ -84,7 +72,7 @@ fn metrics(text: &mut Vec<u8>) {
         ("udp_receive_drops", Count::UdpFull),
     ];
     for (name, what) in NAMES {
-        let count = get(what);
+        let count = counted(what);
         text.extend(
             format!("# TYPE bespoke_{name}_total counter\nbespoke_{name}_total {count}\n").into_bytes(),
         );

@@ -268,11 +268,12 @@ pub fn send(protocol: &dyn Protocol, call: &Call, to: Option<&[u8]>, control: &[
     result
 }
 
-/// Waits for an event, under one of the socket's timeouts (nanoseconds; zero is for ever). `started`: [`now`] when the call began.
-pub fn wait(queue: &Queue, timeout: u64, started: u64) -> Result<()> {
+/// Waits for an event, under one of the socket's timeouts (nanoseconds; zero is for ever). `started`: when the call first had to wait, kept
+/// here.
+pub fn wait(queue: &Queue, timeout: u64, started: &mut Option<u64>) -> Result<()> {
     match timed_waits().first() {
         Some(waiting) if timeout != 0 => {
-            let deadline = started.saturating_add(timeout);
+            let deadline = started.get_or_insert_with(now).saturating_add(timeout);
             if now() >= deadline {
                 return Err(Errno::EAGAIN);
             }
@@ -283,7 +284,7 @@ pub fn wait(queue: &Queue, timeout: u64, started: u64) -> Result<()> {
 }
 
 /// The time by the clock of timeouts; zero where nothing measures it.
-pub fn now() -> u64 {
+fn now() -> u64 {
     clocks().first().map_or(0, |clock| (clock.item)())
 }
 

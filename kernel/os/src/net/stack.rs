@@ -11,7 +11,7 @@ use crate::sched::thread::Idle;
 use crate::sched::timer::{self, Expire};
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A packet for this machine, without its IP header.
@@ -69,8 +69,6 @@ crate::hook!(fn address_lists() -> "own-addresses": fn(&mut Vec<OwnAddress>));
 crate::hook!(fn gateway_lists() -> "gateways": fn(&mut Vec<IpAddr>));
 // The network card's address.
 crate::hook!(fn cards() -> "hardware-address": fn() -> Option<[u8; 6]>);
-// Told of what went over the network, and how much.
-crate::hook!(fn counters() -> "network-count": fn(Count, u64));
 // Has this machine be in a group, or no longer.
 crate::hook!(fn groups() -> "group": fn(&IpAddr, bool) -> Result<()>);
 
@@ -118,12 +116,19 @@ impl Count {
     pub const KINDS: usize = Self::UdpFull as usize + 1;
 }
 
+/// What went by so far, by [`Count`]: an addition each costs less than to ask whether anybody wants to know.
+static COUNTS: [AtomicU64; Count::KINDS] = [const { AtomicU64::new(0) }; Count::KINDS];
+
 /// So much of something went by.
-#[inline]
+#[inline(always)]
 pub fn count(what: Count, amount: usize) {
-    for counter in counters() {
-        (counter.item)(what, amount as u64);
-    }
+    let counter = &COUNTS[what as usize];
+    counter.store(counter.load(Ordering::Relaxed) + amount as u64, Ordering::Relaxed);
+}
+
+/// How much of something went by so far.
+pub fn counted(what: Count) -> u64 {
+    COUNTS[what as usize].load(Ordering::Relaxed)
 }
 
 /// Has this machine be in a group, or no longer. ENOPROTOOPT: nobody keeps groups.
@@ -338,44 +343,82 @@ pub fn hardware_address() -> Option<[u8; 6]> {
     cards().iter().find_map(|card| (card.item)())
 }
 
-/// The Internet checksum (RFC 1071) of some parts, each but the last of even length, folded but not inverted.
-pub fn sum(parts: &[&[u8]]) -> u16 {
-    // Section 2 (B): the order of bytes does not matter until the end, so eight are added at once as they lie there.
-    let mut total = 0u64;
-    let mut add = |word: u64| {
-        let (sum, carried) = total.overflowing_add(word);
-        total = sum + u64::from(carried);
-    };
-    for part in parts {
-        let (words, rest) = part.as_chunks::<8>();
-        for word in words {
-            add(u64::from_le_bytes(*word));
-        }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            add(u64::from_le_bytes(last));
-        }
-    }
-    let mut total = (total & 0xffff_ffff) + (total >> 32);
-    while total >> 16 != 0 {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    (total as u16).swap_bytes()
+/// Adds with the carry brought around to the other end.
+#[inline(always)]
+fn add(total: u64, word: u64) -> u64 {
+    let (sum, carried) = total.overflowing_add(word);
+    sum + u64::from(carried)
 }
 
-/// The sum of the pseudo-header that UDP and ICMPv6 are checked with (RFC 768; RFC 8200, section 8.1).
-pub fn pseudo_sum(source: &IpAddr, destination: &IpAddr, protocol: u8, length: usize) -> u16 {
-    let tail = [(length >> 24) as u8, (length >> 16) as u8, (length >> 8) as u8, length as u8, 0, protocol];
-    match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            sum(&[&source.octets(), &destination.octets(), &tail])
+/// An Internet checksum (RFC 1071) as it is added up. The order of bytes does not matter until the end (section 2, B), so that they are added as
+/// they lie there.
+#[derive(Clone, Copy, Default)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Of the pseudo-header that TCP, UDP and ICMPv6 are checked with (RFC 9293, section 3.1; RFC 768; RFC 8200, section 8.1).
+    pub fn pseudo(source: &IpAddr, destination: &IpAddr, protocol: u8, length: usize) -> Self {
+        let Self(total) = Self::rest(protocol, length);
+        let word = |address: Ipv4Addr| u64::from(u32::from_ne_bytes(address.octets()));
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => Self(total + word(*source) + word(*destination)),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                Self(total).bytes(&source.octets()).bytes(&destination.octets())
+            }
+            _ => Self(0),
         }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            sum(&[&source.octets(), &destination.octets(), &tail])
-        }
-        _ => 0,
     }
+
+    /// Of the pseudo-header without the addresses.
+    pub fn rest(protocol: u8, length: usize) -> Self {
+        Self(u64::from((length as u32).to_be()) + (u64::from(protocol) << 8))
+    }
+
+    /// With more bytes, behind an even number of them.
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        let mut total = self.0;
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (blocks, words) = words.as_chunks::<4>();
+        for [a, b, c, d] in blocks {
+            total = add(total, u64::from_le_bytes(*a));
+            total = add(total, u64::from_le_bytes(*b));
+            total = add(total, u64::from_le_bytes(*c));
+            total = add(total, u64::from_le_bytes(*d));
+        }
+        for word in words {
+            total = add(total, u64::from_le_bytes(*word));
+        }
+        let (half, rest) = match rest.split_first_chunk::<4>() {
+            Some((half, rest)) => (u32::from_le_bytes(*half), rest),
+            None => (0, rest),
+        };
+        let last = match *rest {
+            [a, b, c] => u32::from(u16::from_le_bytes([a, b])) + (u32::from(c) << 16),
+            [a, b] => u32::from(u16::from_le_bytes([a, b])),
+            [a] => u32::from(a),
+            _ => 0,
+        };
+        Self(add(total, u64::from(half) + u64::from(last)))
+    }
+
+    /// Folded, but not inverted. Ones throughout: the checksum among the bytes is right.
+    pub fn folded(self) -> u16 {
+        let mut total = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        while total >> 16 != 0 {
+            total = (total & 0xffff) + (total >> 16);
+        }
+        (total as u16).swap_bytes()
+    }
+}
+
+/// The Internet checksum of some parts, each but the last of even length, folded but not inverted.
+pub fn sum(parts: &[&[u8]]) -> u16 {
+    parts.iter().fold(Sum::default(), |sum, part| sum.bytes(part)).folded()
+}
+
+/// The sum of the pseudo-header.
+pub fn pseudo_sum(source: &IpAddr, destination: &IpAddr, protocol: u8, length: usize) -> u16 {
+    Sum::pseudo(source, destination, protocol, length).folded()
 }
 
 /// Writes an IP header into the start of a packet whose payload is of `payload` bytes; returns its length.

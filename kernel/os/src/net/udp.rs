@@ -437,7 +437,7 @@ impl Protocol for Udp {
         if call.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
             return Err(if call.flags & MSG_OOB != 0 { Errno::EOPNOTSUPP } else { Errno::EAGAIN });
         }
-        let started = socket::now();
+        let mut started = None;
         let datagram = loop {
             self.failure()?;
             if let Some(datagram) = self.inbox.borrow_mut().pop_front() {
@@ -449,7 +449,7 @@ impl Protocol for Udp {
             if call.nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            socket::wait(&self.queue, self.common.receive_timeout.get(), started)?;
+            socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started)?;
         };
         let length = datagram.bytes.len();
         let taken = length.min(call.length());

@@ -244,7 +244,7 @@ impl Unix {
         length: usize,
         rights: &mut Vec<Rc<Description>>,
     ) -> Result<usize> {
-        let started = socket::now();
+        let mut started = None;
         let other = loop {
             if self.shut_write.get() {
                 return Err(Errno::EPIPE);
@@ -271,7 +271,7 @@ impl Unix {
             }
             // The reader wakes those who wait at its own queue.
             let timeout = self.common.send_timeout.get();
-            socket::wait(&other.queue, timeout, started)?;
+            socket::wait(&other.queue, timeout, &mut started)?;
         };
         let mut bytes = list::zeroes(length).map_err(|_| Errno::ENOBUFS)?;
         call.read(at, &mut bytes)?;
@@ -373,7 +373,7 @@ impl Protocol for Unix {
         if self.is_datagram() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let started = socket::now();
+        let mut started = None;
         loop {
             match &mut *self.state.borrow_mut() {
                 State::Listening { waiting, .. } => {
@@ -387,7 +387,7 @@ impl Protocol for Unix {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            socket::wait(&self.queue, self.common.receive_timeout.get(), started)?;
+            socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started)?;
         }
     }
 
@@ -411,7 +411,7 @@ impl Protocol for Unix {
             State::Listening { .. } => return Err(Errno::EINVAL),
             State::Idle => {}
         }
-        let started = socket::now();
+        let mut started = None;
         loop {
             let other = find(name)?;
             if other.common.kind != self.common.kind {
@@ -434,7 +434,7 @@ impl Protocol for Unix {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            socket::wait(&other.queue, self.common.send_timeout.get(), started)?;
+            socket::wait(&other.queue, self.common.send_timeout.get(), &mut started)?;
         }
     }
 
@@ -482,7 +482,7 @@ impl Protocol for Unix {
         }
         let wanted = call.length();
         let peek = call.flags & MSG_PEEK != 0;
-        let started = socket::now();
+        let mut started = None;
         let mut done = 0;
         loop {
             let chunk = self.inbox.borrow_mut().pop_front();
@@ -561,7 +561,7 @@ impl Protocol for Unix {
             if call.nonblocking {
                 return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
             }
-            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), started) {
+            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }

@@ -36,8 +36,13 @@ pub struct Connection {
     pub starved: Cell<bool>,
     /// Small packets are held back.
     pub corked: Cell<bool>,
-    /// When the state machine wants to be looked at, as far as the timers know.
+    /// The next one in its chain of the table.
+    pub(super) next: RefCell<Option<Rc<Connection>>>,
+    /// When the state machine wants to be looked at, as far as the timers know, and what tells it from others there.
     pub(super) scheduled: Cell<u64>,
+    pub(super) number: u64,
+    /// Among those that may owe their peer an acknowledgement.
+    pub(super) owing: Cell<bool>,
     /// When it is given up.
     pub(super) doom: Cell<u64>,
     /// What its silence comes to.

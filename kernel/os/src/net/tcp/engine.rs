@@ -6,9 +6,10 @@ use super::connection::Connection;
 use super::listener::{Listener, Listeners};
 use super::requests::Requests;
 use super::segment::{Key, PROTOCOL, Segment, parse};
+use super::table::Table;
 use super::time_wait::TimeWait;
 use super::vigil::{Verdict, Vigil};
-use super::window::{Instead, Window};
+use super::window::Window;
 use super::wire::{Wire, instant, interface};
 use crate::abi::entropy;
 use crate::cell::KernelCell;
@@ -18,7 +19,7 @@ use crate::net::inet::{self, Ports};
 use crate::net::socket::Common;
 use crate::net::stack::{self, Count, NEVER, Packet};
 use crate::sched::wait::Queue;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::{Rc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -60,6 +61,8 @@ const CONNECT_TIME: u64 = 127 * SECOND;
 pub const CLOSE_TIME: u64 = 60 * SECOND;
 /// The state machine never waits for longer than this with something to send (its longest time to send again is a minute).
 const FORGOTTEN: u64 = 120 * SECOND;
+/// How long the state machine waits for an answer to acknowledge with (set for each socket, `Tcp::set_up`).
+pub const ACK_DELAY: u64 = 10_000_000;
 /// When to try again what could not be sent for want of room.
 pub const RETRY: u64 = 200_000;
 
@@ -70,10 +73,16 @@ pub struct Engine {
     /// The address that the interface has now.
     local: Option<IpAddr>,
     pub random: ChaCha20Rng,
-    pub connections: BTreeMap<Key, Rc<Connection>>,
+    pub connections: Table,
     pub requests: Requests,
     pub listeners: Listeners,
-    timers: BTreeSet<(u64, Key)>,
+    /// Connections by when they want to be looked at, and by their numbers.
+    timers: BTreeMap<(u64, u64), Weak<Connection>>,
+    /// Those that may owe an acknowledgement, by when: all of them wait equally long, so that they are in order as they come. Nearly always it
+    /// has left with an answer before.
+    owing: VecDeque<(u64, Weak<Connection>)>,
+    /// Connections there ever were.
+    made: u64,
     pub time_wait: TimeWait,
     ports: Ports,
 }
@@ -104,11 +113,13 @@ impl Engine {
             interface: interface(random.next_u64(), stack::mtu()),
             mtu: stack::mtu(),
             local: None,
+            connections: Table::new(|| random.next_u64()),
             random,
-            connections: BTreeMap::new(),
             requests: Requests::EMPTY,
             listeners: Listeners::EMPTY,
-            timers: BTreeSet::new(),
+            timers: BTreeMap::new(),
+            owing: VecDeque::new(),
+            made: 0,
             time_wait: TimeWait::EMPTY,
             ports: Ports::EMPTY,
         }
@@ -125,7 +136,7 @@ impl Engine {
         let buffers = [Buffer::new(sizes.0)?, Buffer::new(sizes.1)?];
         let seed = self.random.next_u64();
         let connection = self.make(key, queue, buffers, doom, seed);
-        self.connections.insert(key, connection.clone());
+        self.connections.insert(connection.clone());
         Some(connection)
     }
 
@@ -148,6 +159,7 @@ impl Engine {
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = sockets.add(socket);
         self.renew(stack::mtu_to(&key.remote), seed);
+        self.made += 1;
         Rc::new(Connection {
             key,
             sockets: RefCell::new(sockets),
@@ -159,7 +171,10 @@ impl Engine {
             orphan: Cell::new(false),
             starved: Cell::new(false),
             corked: Cell::new(false),
+            next: RefCell::new(None),
             scheduled: Cell::new(NEVER),
+            number: self.made,
+            owing: Cell::new(false),
             doom: Cell::new(doom),
             vigil: Vigil::new(),
             refused: Cell::new(false),
@@ -203,82 +218,104 @@ impl Engine {
     /// Feeds a packet to a connection, if there is one, sends what it wants to send, and sees what became of it.
     pub fn drive(&mut self, connection: &Rc<Connection>, arrived: Option<(&Packet, &Segment)>) -> Wakes {
         let now = tsc::now();
+        let at = instant(now);
         let mut wakes = Wakes::default();
         self.turn_to(&connection.key);
         let mut sockets = connection.sockets.borrow_mut();
-        let socket = sockets.get_mut::<Socket>(connection.handle);
-        let before = (socket.state(), socket.recv_queue(), socket.send_queue());
-        let mut instead = Instead::default();
-        let again;
+        let handle = connection.handle;
+        let look = |sockets: &mut SocketSet| {
+            let socket = sockets.get_mut::<Socket>(handle);
+            let room = socket.send_queue() * 3 <= socket.send_capacity() * 2;
+            (socket.state(), socket.recv_queue(), socket.send_queue(), room)
+        };
+        let before = look(&mut sockets);
+        let mut after = before;
+        let (again, instead);
         let packet = arrived.map(|(packet, _)| packet.whole);
         let mut wire = self.wire(&connection.key, packet);
         wire.window = Some(&connection.window);
         if let Some((packet, segment)) = arrived {
             connection.vigil.hears(now);
-            match before.0 {
-                Phase::SynSent if segment.syn => connection.window.answered(packet.payload, segment),
-                Phase::SynReceived if !segment.syn => connection.window.hears(segment),
-                Phase::Listen | Phase::SynSent | Phase::SynReceived => {}
-                _ => instead = connection.window.admit(packet, segment),
+            instead = match before.0 {
+                Phase::SynSent if segment.syn => {
+                    connection.window.answered(packet.payload, segment);
+                    None
+                }
+                Phase::SynReceived if !segment.syn => {
+                    connection.window.hears(segment);
+                    None
+                }
+                Phase::Listen | Phase::SynSent | Phase::SynReceived => None,
+                _ => connection.window.admit(packet, segment),
+            };
+            if let Some(instead) = &instead {
+                if instead.before.is_some() {
+                    wire.packet = instead.before.as_deref();
+                    self.interface.poll_ingress_single(at, &mut wire, &mut sockets);
+                    wire.packet = Some(packet.whole);
+                }
+                if instead.packet.is_some() {
+                    wire.packet = instead.packet.as_deref();
+                }
             }
-            if instead.before.is_some() {
-                wire.packet = instead.before.as_deref();
-                self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
-                wire.packet = Some(packet.whole);
-            }
-            if instead.packet.is_some() {
-                wire.packet = instead.packet.as_deref();
-            }
-            self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
-            let socket = sockets.get_mut::<Socket>(connection.handle);
-            let ended = may_end(before.0) && has_ended(socket.state());
-            connection.window.took(socket.recv_queue() - before.1 + usize::from(ended));
+            self.interface.poll_ingress_single(at, &mut wire, &mut sockets);
+            after = look(&mut sockets);
+            let ended = may_end(before.0) && has_ended(after.0);
+            connection.window.took(after.1 - before.1 + usize::from(ended));
         }
-        let held = connection.corked.get() && {
-            let socket = sockets.get_mut::<Socket>(connection.handle);
-            socket.state() == Phase::Established && socket.send_queue() < self.mtu
-        };
+        let held = connection.corked.get() && after.0 == Phase::Established && after.2 < self.mtu;
         // TIME-WAIT ends when the program has read what is there, not by itself.
-        let waits =
-            sockets.get_mut::<Socket>(connection.handle).state() == Phase::TimeWait && arrived.is_none();
-        let mut wanted = self.interface.poll_at(instant(now), &sockets);
+        let waits = before.0 == Phase::TimeWait && arrived.is_none();
+        let mut tried = false;
+        if arrived.is_none() && before.2 > 0 && !held && !waits {
+            tried = true;
+            // To try costs no more than to ask first, and nearly always there is something.
+            self.interface.poll_egress(at, &mut wire, &mut sockets);
+        }
+        let mut wanted = self.interface.poll_at(at, &sockets);
         let forgotten = |wanted: Option<Instant>, sockets: &mut SocketSet| {
-            let socket = sockets.get_mut::<Socket>(connection.handle);
-            socket.send_queue() > 0
-                && !matches!(socket.state(), Phase::SynSent | Phase::SynReceived | Phase::Closed)
-                && wanted.is_none_or(|at| at > instant(now + FORGOTTEN))
+            wanted.is_none_or(|at| at > instant(now + FORGOTTEN)) && {
+                let (phase, _, queued, _) = look(sockets);
+                queued > 0 && !matches!(phase, Phase::SynSent | Phase::SynReceived | Phase::Closed)
+            }
         };
         // There is something to send, or to send again, and the state machine waits for nothing: segments were lost while the peer had no
         // room, which has it forget them. An acknowledgement that comes again makes it ask for room, a third one makes it send again.
         if arrived.is_none() && forgotten(wanted, &mut sockets) {
+            tried = true;
             again = connection.window.acknowledged_again(&connection.key);
             for _ in 0..3 {
                 wire.packet = again.as_deref();
-                self.interface.poll_ingress_single(instant(now), &mut wire, &mut sockets);
-                wanted = self.interface.poll_at(instant(now), &sockets);
+                self.interface.poll_ingress_single(at, &mut wire, &mut sockets);
+                wanted = self.interface.poll_at(at, &sockets);
                 if !forgotten(wanted, &mut sockets) {
                     break;
                 }
             }
         }
         if !held && !waits {
-            // Looking whether there is something to send costs less than trying to.
-            while wanted.is_some_and(|at| at <= instant(now))
-                && self.interface.poll_egress(instant(now), &mut wire, &mut sockets) != PollResult::None
-            {
-                wanted = self.interface.poll_at(instant(now), &sockets);
+            while wanted.is_some_and(|wanted| wanted <= at) {
+                tried = true;
+                if self.interface.poll_egress(at, &mut wire, &mut sockets) == PollResult::None {
+                    break;
+                }
+                wanted = self.interface.poll_at(at, &sockets);
             }
         }
-        let socket = sockets.get_mut::<Socket>(connection.handle);
-        if connection.orphan.get() && socket.recv_queue() > 0 && !connection.refused.replace(true) {
-            // Nobody will ever read it: the peer is told so.
-            socket.abort();
-            self.interface.poll_egress(instant(now), &mut wire, &mut sockets);
-            wanted = self.interface.poll_at(instant(now), &sockets);
+        if connection.orphan.get() {
+            let socket = sockets.get_mut::<Socket>(handle);
+            if socket.recv_queue() > 0 && !connection.refused.replace(true) {
+                // Nobody will ever read it: the peer is told so.
+                socket.abort();
+                tried = true;
+                self.interface.poll_egress(at, &mut wire, &mut sockets);
+                wanted = self.interface.poll_at(at, &sockets);
+            }
         }
-        let socket = sockets.get_mut::<Socket>(connection.handle);
-        let after = (socket.state(), socket.recv_queue(), socket.send_queue());
-        let room = after.2 * 3 <= socket.send_capacity() * 2;
+        if tried {
+            after = look(&mut sockets);
+        }
+        let room = after.3;
 
         if before.0 == Phase::SynReceived && matches!(after.0, Phase::Established | Phase::CloseWait) {
             wakes.listener = established(connection);
@@ -319,14 +356,64 @@ impl Engine {
             _ if waits => NEVER,
             _ if forgotten => now + SECOND,
             // Now, although it was just looked at: there was no room to send, or it is held back.
-            Some(at) if at <= instant(now) => now + if held { SECOND / 5 } else { RETRY },
-            Some(at) => at.total_micros() as u64 * 1000,
+            Some(wanted) if wanted <= at => now + if held { SECOND / 5 } else { RETRY },
+            Some(wanted) => wanted.total_micros() as u64 * 1000,
             None => NEVER,
         };
+        let waits_to_answer =
+            deadline > now + RETRY && deadline <= now + ACK_DELAY && connection.window.owes();
+        let deadline = if waits_to_answer && self.owes(connection, now) { NEVER } else { deadline };
         let owes = after.2 > 0 || is_owing(after.0);
         connection.vigil.owes(owes, after.2 < before.2, now);
         self.schedule(connection, deadline.min(connection.doom.get()).min(connection.vigil.deadline()));
         wakes
+    }
+
+    /// Has a connection looked at when its acknowledgement is due at the latest. False: there is no memory to remember it.
+    ///
+    /// What else it waits for is found when the acknowledgement leaves: that is a turn of [`Engine::drive`] too.
+    fn owes(&mut self, connection: &Rc<Connection>, now: u64) -> bool {
+        if !connection.owing.get() {
+            if self.owing.try_reserve(1).is_err() {
+                return false;
+            }
+            let deadline = now + ACK_DELAY;
+            self.owing.push_back((deadline, Rc::downgrade(connection)));
+            connection.owing.set(true);
+            stack::at(deadline);
+        }
+        true
+    }
+
+    /// A connection that is to be looked at now, or when there will be one.
+    fn due(&mut self, now: u64) -> core::result::Result<Rc<Connection>, u64> {
+        let mut later = NEVER;
+        while let Some((deadline, connection)) = self.owing.front() {
+            if let Some(connection) = connection.upgrade() {
+                let owes = connection.window.owes();
+                if owes && *deadline > now {
+                    later = *deadline;
+                    break;
+                }
+                connection.owing.set(false);
+                if owes {
+                    self.owing.pop_front();
+                    return Ok(connection);
+                }
+            }
+            self.owing.pop_front();
+        }
+        while let Some(first) = self.timers.first_entry() {
+            let deadline = first.key().0;
+            if deadline > now {
+                return Err(deadline.min(later));
+            }
+            if let Some(connection) = first.remove().upgrade() {
+                connection.scheduled.set(NEVER);
+                return Ok(connection);
+            }
+        }
+        Err(later)
     }
 
     /// Has the timers look at a connection at a time, or before.
@@ -334,9 +421,9 @@ impl Engine {
         let scheduled = connection.scheduled.get();
         if deadline < scheduled {
             if scheduled != NEVER {
-                self.timers.remove(&(scheduled, connection.key));
+                self.timers.remove(&(scheduled, connection.number));
             }
-            self.timers.insert((deadline, connection.key));
+            self.timers.insert((deadline, connection.number), Rc::downgrade(connection));
             stack::at(deadline);
             connection.scheduled.set(deadline);
         }
@@ -346,18 +433,16 @@ impl Engine {
     pub fn remove(&mut self, connection: &Rc<Connection>) {
         let scheduled = connection.scheduled.replace(NEVER);
         if scheduled != NEVER {
-            self.timers.remove(&(scheduled, connection.key));
+            self.timers.remove(&(scheduled, connection.number));
         }
-        if self.connections.get(&connection.key).is_some_and(|found| Rc::ptr_eq(found, connection)) {
-            self.connections.remove(&connection.key);
-        }
+        self.connections.remove(connection);
         if let Some(listener) = connection.listener.take().upgrade() {
             listener.half_open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
         }
     }
 
     pub fn receive(&mut self, packet: &Packet, segment: &Segment) -> Wakes {
-        if let Some(connection) = self.connections.get(&segment.key).cloned() {
+        if let Some(connection) = self.connections.get(&segment.key) {
             return self.drive(&connection, Some((packet, segment)));
         }
         if self.time_wait.recall(segment) {
@@ -478,7 +563,7 @@ fn failed(failure: &stack::Failure) {
 }
 
 fn known(key: &Key) -> Option<Rc<Connection>> {
-    ENGINE.borrow().as_ref().and_then(|engine| engine.connections.get(key)).cloned()
+    ENGINE.borrow().as_ref().and_then(|engine| engine.connections.get(key))
 }
 
 /// Whether what somebody on the way says about a packet can be true (RFC 5927, section 4.1).
@@ -512,31 +597,26 @@ fn work(now: u64) -> u64 {
         let due = {
             let mut engine = ENGINE.borrow();
             let Some(engine) = engine.as_mut() else { return NEVER };
-            let Some(&(deadline, key)) = engine.timers.first() else { return NEVER };
-            if deadline > now {
-                return deadline;
+            match engine.due(now) {
+                Ok(connection) => connection,
+                Err(later) => return later,
             }
-            engine.timers.pop_first();
-            engine.connections.get(&key).cloned()
         };
-        if let Some(connection) = due {
-            connection.scheduled.set(NEVER);
-            let verdict = connection.vigil.verdict(now);
-            if connection.doom.get() <= now || verdict == Verdict::GiveUp {
-                connection.give_up(Errno::ETIMEDOUT);
-                continue;
-            }
-            if verdict == Verdict::Probe {
-                connection.probe();
-            }
-            connection.push();
+        let verdict = due.vigil.verdict(now);
+        if due.doom.get() <= now || verdict == Verdict::GiveUp {
+            due.give_up(Errno::ETIMEDOUT);
+            continue;
         }
+        if verdict == Verdict::Probe {
+            due.probe();
+        }
+        due.push();
     }
 }
 
 /// All that is made, being made or ending.
 pub fn connections() -> Vec<Rc<Connection>> {
-    ENGINE.borrow().as_ref().map(|engine| engine.connections.values().cloned().collect()).unwrap_or_default()
+    ENGINE.borrow().as_ref().map(|engine| engine.connections.all()).unwrap_or_default()
 }
 
 /// Bytes of the buffers for receiving and sending of a socket's connections.
@@ -557,7 +637,7 @@ pub fn free_port(local: IpAddr, remote: SocketAddr) -> Option<u16> {
     let engine = engine.get_or_insert_with(Engine::new);
     inet::any_port(|port| {
         let key = Key::new(SocketAddr::new(local, port), remote);
-        !engine.ports.has(port) && !engine.connections.contains_key(&key) && !engine.time_wait.holds(&key)
+        !engine.ports.has(port) && engine.connections.get(&key).is_none() && !engine.time_wait.holds(&key)
     })
 }
 
@@ -570,7 +650,7 @@ pub fn connect(
 ) -> Result<Rc<Connection>> {
     let mut made = Err(Errno::ENOBUFS);
     with(|engine| {
-        if engine.connections.contains_key(&key) {
+        if engine.connections.get(&key).is_some() {
             made = Err(Errno::EADDRINUSE);
             return Wakes::default();
         }

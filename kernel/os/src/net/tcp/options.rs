@@ -2,6 +2,7 @@
 
 use super::congestion;
 use super::connection::Connection;
+use super::engine::ACK_DELAY;
 use super::socket::{State, Tcp};
 use super::vigil::Probing;
 use crate::driver::tsc;
@@ -56,7 +57,8 @@ impl Tcp {
         connection.with(|machine| {
             machine.set_nagle_enabled(!options.no_delay.get());
             machine.set_hop_limit(Some(options.hops.get().max(1)));
-            machine.set_ack_delay((!options.quick_ack.get()).then_some(Duration::from_millis(10)));
+            machine
+                .set_ack_delay((!options.quick_ack.get()).then_some(Duration::from_micros(ACK_DELAY / 1000)));
         });
         let seconds = |count: u32| u64::from(count) * 1_000_000_000;
         let probing = Probing {

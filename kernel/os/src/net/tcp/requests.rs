@@ -181,7 +181,7 @@ impl Engine {
         let connection = self.make(segment.key, Rc::new(Queue::new()), [receive, send], doom, request.seed);
         self.replay(&connection, &request.packet, true);
         connection.made_for(&listener);
-        self.connections.insert(segment.key, connection.clone());
+        self.connections.insert(connection.clone());
         let wakes = self.drive(&connection, Some((packet, segment)));
         if connection.phase() == Phase::SynReceived {
             // Not what was waited for.

@@ -1,6 +1,6 @@
 //! What the header of a packet says, and names.
 
-use crate::net::stack::{self, Packet};
+use crate::net::stack::{self, Packet, Sum};
 use core::net::{IpAddr, SocketAddr};
 
 pub const PROTOCOL: u8 = 6;
@@ -47,8 +47,8 @@ pub struct Segment {
 /// A packet's segment, if its checksum is right.
 pub fn parse(packet: &Packet) -> Option<Segment> {
     let header = packet.payload.first_chunk::<20>()?;
-    let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
-    if stack::sum(&[&pseudo.to_be_bytes(), packet.payload]) != 0xffff {
+    let pseudo = Sum::pseudo(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
+    if pseudo.bytes(packet.payload).folded() != 0xffff {
         return None;
     }
     let flags = header[13];
@@ -85,7 +85,7 @@ pub fn seal(packet: &mut [u8]) {
     let (header, segment) = packet.split_at_mut(at);
     // The addresses lie together, at the end of either header.
     let addresses = if at == 40 && header[0] >> 4 == 6 { &header[8..40] } else { &header[12..20] };
-    let length = (segment.len() as u32).to_be_bytes();
-    let checksum = !stack::sum(&[addresses, &length, &[0, PROTOCOL], segment]);
+    let rest = Sum::rest(PROTOCOL, segment.len());
+    let checksum = !rest.bytes(addresses).bytes(segment).folded();
     segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
 }

@@ -87,7 +87,7 @@ impl Tcp {
 
     /// Waits until the connection is made, if it is being made.
     pub(super) fn made(&self, connection: &Connection, nonblocking: bool) -> Result<()> {
-        let started = socket::now();
+        let mut started = None;
         loop {
             self.failure(connection)?;
             if !matches!(connection.phase(), Phase::SynSent | Phase::SynReceived) {
@@ -96,7 +96,7 @@ impl Tcp {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            socket::wait(&self.queue, self.common.send_timeout.get(), started)?;
+            socket::wait(&self.queue, self.common.send_timeout.get(), &mut started)?;
         }
     }
 }
@@ -148,7 +148,7 @@ impl Protocol for Tcp {
     }
 
     fn accept(&self, nonblocking: bool) -> Result<(Rc<dyn Protocol>, Vec<u8>)> {
-        let started = socket::now();
+        let mut started = None;
         let connection = loop {
             let listener = self.listener().ok_or(Errno::EINVAL)?;
             if let Some(connection) = listener.accept() {
@@ -157,7 +157,7 @@ impl Protocol for Tcp {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            socket::wait(&self.queue, self.common.receive_timeout.get(), started)?;
+            socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started)?;
         };
         // There may be room in the backlog now, and somebody who waits for it.
         stack::run();
@@ -284,33 +284,12 @@ impl Protocol for Tcp {
     }
 
     fn readiness(&self) -> Readiness {
-        let connection = match &*self.state.borrow() {
-            State::Idle => return Readiness::WRITE | Readiness::HANG_UP,
-            State::Listening(listener) => {
-                return if listener.is_ready() { Readiness::READ } else { Readiness::empty() };
-            }
-            State::Connected(connection) => connection.clone(),
-        };
-        let mut ready = Readiness::empty();
-        let failed = connection.error.get().is_some();
-        ready.set(Readiness::ERROR, failed);
-        connection.with(|machine| {
-            let phase = machine.state();
-            if matches!(phase, Phase::SynSent | Phase::SynReceived) {
-                return;
-            }
-            let read_over = self.shut_read.get() || !may_receive(machine);
-            let write_over = self.shut_write.get() || phase == Phase::Closed;
-            let room = machine.may_send() && machine.send_queue() * 3 <= machine.send_capacity() * 2;
-            ready.set(Readiness::READ, machine.recv_queue() > 0 || read_over || failed);
-            ready.set(Readiness::WRITE, room || write_over || failed);
-            ready.set(Readiness::PEER_SHUT, read_over);
-            ready.set(Readiness::HANG_UP, phase == Phase::Closed || read_over && write_over);
-            if !room && !write_over {
-                connection.starved.set(true);
-            }
-        });
-        ready
+        match &*self.state.borrow() {
+            State::Idle => Readiness::WRITE | Readiness::HANG_UP,
+            State::Listening(listener) if listener.is_ready() => Readiness::READ,
+            State::Listening(_) => Readiness::empty(),
+            State::Connected(connection) => self.readiness_of(connection),
+        }
     }
 
     fn take_error(&self) -> Option<Errno> {
@@ -351,6 +330,29 @@ impl Protocol for Tcp {
 }
 
 impl Tcp {
+    fn readiness_of(&self, connection: &Connection) -> Readiness {
+        let mut ready = Readiness::empty();
+        let failed = connection.error.get().is_some();
+        ready.set(Readiness::ERROR, failed);
+        connection.with(|machine| {
+            let phase = machine.state();
+            if matches!(phase, Phase::SynSent | Phase::SynReceived) {
+                return;
+            }
+            let read_over = self.shut_read.get() || !may_receive(machine);
+            let write_over = self.shut_write.get() || phase == Phase::Closed;
+            let room = machine.may_send() && machine.send_queue() * 3 <= machine.send_capacity() * 2;
+            ready.set(Readiness::READ, machine.recv_queue() > 0 || read_over || failed);
+            ready.set(Readiness::WRITE, room || write_over || failed);
+            ready.set(Readiness::PEER_SHUT, read_over);
+            ready.set(Readiness::HANG_UP, phase == Phase::Closed || read_over && write_over);
+            if !room && !write_over {
+                connection.starved.set(true);
+            }
+        });
+        ready
+    }
+
     /// Waits for a connection that is being made.
     fn finish(&self, connection: &Rc<Connection>) -> Result<()> {
         let result = self.made(connection, false);

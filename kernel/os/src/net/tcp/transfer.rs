@@ -80,7 +80,7 @@ impl Tcp {
         }
         let connection = self.connection().ok_or(Errno::EPIPE)?;
         self.made(&connection, call.nonblocking)?;
-        let started = socket::now();
+        let mut started = None;
         let mut done = 0;
         let corked = self.options.cork.get() || call.flags & MSG_MORE != 0;
         connection.corked.set(corked);
@@ -117,7 +117,7 @@ impl Tcp {
                 if call.nonblocking {
                     return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
                 }
-                if let Err(error) = socket::wait(&self.queue, self.common.send_timeout.get(), started) {
+                if let Err(error) = socket::wait(&self.queue, self.common.send_timeout.get(), &mut started) {
                     return if done > 0 { Ok(done) } else { Err(error) };
                 }
             }
@@ -139,7 +139,7 @@ impl Tcp {
         if wanted == 0 {
             return Ok(0);
         }
-        let started = socket::now();
+        let mut started = None;
         let peek = call.flags & MSG_PEEK != 0;
         let mut done = 0;
         loop {
@@ -176,7 +176,7 @@ impl Tcp {
             if call.nonblocking {
                 return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
             }
-            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), started) {
+            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }

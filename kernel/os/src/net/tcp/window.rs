@@ -32,8 +32,9 @@ pub struct Instead {
 /// Where a connection's window is, in numbers of the peer's bytes.
 #[derive(Default)]
 pub struct Window {
-    /// The byte that is waited for.
+    /// The byte that is waited for, and the one that the peer was told last.
     next: Cell<u32>,
+    told: Cell<u32>,
     /// The first byte that may not be sent: as told last, and as told ever.
     end: Cell<u32>,
     furthest: Cell<u32>,
@@ -91,6 +92,7 @@ impl Window {
         }
         let end = next.wrapping_add(told << self.shift.get());
         self.next.set(next);
+        self.told.set(next);
         self.end.set(end);
         if is_first || behind(end, self.furthest.get()) > 0 {
             self.furthest.set(end);
@@ -129,6 +131,11 @@ impl Window {
         self.next.set(self.next.get().wrapping_add(bytes as u32));
     }
 
+    /// Whether bytes came that were not acknowledged yet.
+    pub fn owes(&self) -> bool {
+        self.next.get() != self.told.get()
+    }
+
     /// Whether the state machine turns a segment away.
     fn refuses(&self, segment: &Segment) -> bool {
         let (next, end) = (self.next.get(), self.end.get());
@@ -142,32 +149,36 @@ impl Window {
         }
     }
 
-    /// What a packet with a segment of an open connection is to be replaced with.
-    pub fn admit(&self, packet: &Packet, segment: &Segment) -> Instead {
-        let mut instead = Instead::default();
+    /// What a packet with a segment of an open connection is to be replaced with, if it is.
+    pub fn admit(&self, packet: &Packet, segment: &Segment) -> Option<Instead> {
         // Whoever resets or asks anew has to prove that it is the peer, by what it says to our answer: a guess does not end a connection
         // (RFC 5961, sections 3.2 and 4.2). The state machine answers a number that has been, with reason, and not too often.
         if segment.syn || segment.reset && self.is_ahead(segment.number) {
-            instead.packet = self.acknowledgement(&segment.key, self.next.get().wrapping_sub(1));
-            return instead;
+            let packet = self.acknowledgement(&segment.key, self.next.get().wrapping_sub(1));
+            return Some(Instead { before: None, packet });
         }
         if !segment.ack || segment.reset {
-            return instead;
+            return None;
         }
         self.hears(segment);
         let from = behind(segment.number, self.next.get());
+        let last = segment.number.wrapping_add(segment.length as u32);
+        // What is waited for, and all of it has room: as nearly always.
+        if from == 0 && behind(last, self.end.get()) < 0 {
+            return None;
+        }
+        let mut instead = Instead::default();
         // One before what is waited for: how a closed window is asked about (RFC 9293, section 3.8.4).
         if from >= -1 && behind(segment.number, self.furthest.get()) <= 0 && self.refuses(segment) {
             instead.before = self.acknowledged_again(&segment.key);
         }
-        let last = segment.number.wrapping_add(segment.length as u32);
         if segment.fin && segment.length > 0 && behind(last, self.end.get()) > 0 {
             let mut whole = packet.whole.to_vec();
             let flags = packet.whole.len() - packet.payload.len() + 13;
             whole[flags] &= !FIN;
             instead.packet = Some(whole);
         }
-        instead
+        Some(instead)
     }
 
     /// Whether a number is within the window, but not the one that comes next.
