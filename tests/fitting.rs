@@ -54,7 +54,8 @@ fn words(words: &[&str]) -> Vec<String> {
 /// A program with arguments, and what comes of it here.
 pub fn ends(what: &'static str, program: impl AsRef<Path>, args: &[&str]) -> Subject {
     let program = program.as_ref().to_owned();
-    let here = Command::new(&program).args(args).env_clear().output();
+    // The environment that a new config has.
+    let here = Command::new(&program).args(args).env_clear().env("HOME", "/").output();
     let here = here.unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", program.display()));
     let out = String::from_utf8(here.stdout).expect("UTF-8");
     let status = here.status.code().expect("no signal");

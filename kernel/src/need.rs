@@ -201,12 +201,13 @@ pub fn flavours(call: &str, made: &dyn Made) -> Vec<String> {
 /// A need without what makes no difference to the operating system: which ordinary file it is. `None`: nothing remains.
 pub fn general(word: &str) -> Option<String> {
     const MADE: [&str; 6] = ["/proc", "/dev", "/sys", "/tmp", "/var/tmp", "/run"];
+    const NAMES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
     let is_made = |path: &str| {
         MADE.iter()
             .any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     };
     match word.split_once(':') {
-        Some(("path", path)) if !is_made(path) => None,
+        Some(("path", path)) if !is_made(path) && !NAMES.contains(&path) => None,
         Some(("write", path)) if !is_made(path) => Some("write:*".to_owned()),
         _ => Some(word.to_owned()),
     }

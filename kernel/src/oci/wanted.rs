@@ -69,14 +69,13 @@ const GENERAL: &[&str] = &[
     "/etc/default",
 ];
 
-/// What the C library looks into for names of users, hosts and services.
+/// What the C library looks into for names of users, hosts and services. `/etc/hosts` and `/etc/resolv.conf` are not the image's: whoever
+/// starts a container puts those of its network there.
 const NAMES: &[&str] = &[
     "/etc/passwd",
     "/etc/group",
     "/etc/nsswitch.conf",
-    "/etc/hosts",
     "/etc/host.conf",
-    "/etc/resolv.conf",
     "/etc/services",
     "/etc/protocols",
     "/etc/localtime",

@@ -195,12 +195,14 @@ fn write(head: &Head, libraries: &Result<Vec<String>, String>) -> String {
         out.push_str(&format!("root = {}  # `path` and its libraries lie in there\n", quote(root)));
     }
     match head.args {
-        [] => out.push_str("# args = [\"--port\", \"6379\"]\n\n"),
+        [] => out.push_str("# args = [\"--port\", \"6379\"]\n"),
         args => {
             let args: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
-            out.push_str(&format!("args = [{}]\n\n", args.join(", ")));
+            out.push_str(&format!("args = [{}]\n", args.join(", ")));
         }
     }
+    // As init(1) and containers have it: many programs do not start without.
+    out.push_str("env = [\"HOME=/\"]\n\n");
     out.push_str("# [files]\n# \"/etc/app.conf\" = \"app.conf\"  # path in the image = path here\n\n");
     out
 }

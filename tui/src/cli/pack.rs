@@ -11,8 +11,8 @@ use bespoke_model::{Evidence, ImageSource};
 
 use crate::presets::{Chain, Failure};
 
-/// What the operating system makes.
-const MADE: [&str; 3] = ["/proc", "/dev", "/sys"];
+/// What the operating system makes: its devices and its state, and names as they are in the machine's network.
+const MADE: [&str; 5] = ["/proc", "/dev", "/sys", "/etc/hosts", "/etc/resolv.conf"];
 /// What programs make, on the host.
 const TEMPORARY: [&str; 2] = ["/tmp", "/run"];
 /// The loader's list of libraries is that of the machine that the program was on.
