@@ -4,6 +4,7 @@ use super::virtio::{self, Driver, Ring, Transport};
 use crate::memory::frames;
 use crate::memory::paging::{PAGE, phys_to_virt};
 use crate::net::ethernet::{self, Device};
+use crate::net::stack::Unsummed;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -17,6 +18,11 @@ crate::param! {
     static TRANSMIT_BUFFERS: u64 = "transmit-buffers"
 }
 
+crate::param! {
+    /// Whether what the device offers to do for the stack is taken up.
+    static OFFLOAD: u64 = "offload"
+}
+
 /// The device's type (section 5).
 const NETWORK: u64 = 1;
 crate::register!("virtio-device": fn(Rc<dyn Transport>) -> Option<Rc<dyn Driver>> = { NETWORK => start });
@@ -26,8 +32,21 @@ const TRANSMIT: u16 = 1;
 
 const FEATURE_MAC: u64 = 1 << 5;
 const FEATURE_MTU: u64 = 1 << 3;
-/// Mergeable buffers: not for merging, since every frame fits a buffer, but for a header of one length in both interfaces.
+/// The device adds checksums to what is sent, and hands over frames whose checksums it knows to be right, or that have none yet.
+const FEATURE_CHECKSUM: u64 = 1 << 0;
+const FEATURE_GUEST_CHECKSUM: u64 = 1 << 1;
+/// It hands over segments of a stream that lie on each other's heels as one.
+const FEATURE_GUEST_TSO: u64 = 1 << 7 | 1 << 8;
+/// A frame may take several buffers. The header is then of one length in both interfaces.
 const FEATURE_MERGE: u64 = 1 << 15;
+
+/// Flags of `struct virtio_net_hdr`.
+const NEEDS_CHECKSUM: u8 = 1;
+const DATA_VALID: u8 = 2;
+/// Where its fields are: the first byte of what a checksum is of, where it belongs in that, and how many buffers a frame took.
+const CHECKSUM_START: usize = 6;
+const CHECKSUM_OFFSET: usize = 8;
+const BUFFERS: usize = 10;
 
 /// Bytes of `struct virtio_net_hdr` before each frame (section 5.1.6).
 const HEADER: usize = 12;
@@ -35,6 +54,8 @@ const HEADER: usize = 12;
 const BUFFER: usize = 2048;
 /// Of a frame, with its Ethernet header, without a checksum.
 const LARGEST: usize = 1514;
+/// Of several segments that come as one: the largest packet in a frame.
+const LARGEST_JOINED: usize = 14 + 40 + 65_535;
 
 /// Buffers of one direction, by the descriptor that names them.
 struct Buffers {
@@ -60,6 +81,8 @@ struct Network {
     transport: Rc<dyn Transport>,
     mac: [u8; 6],
     mtu: usize,
+    /// What both sides agreed on.
+    features: u64,
     receive: RefCell<Ring>,
     receive_buffers: Buffers,
     transmit: RefCell<Ring>,
@@ -71,7 +94,17 @@ struct Network {
 }
 
 fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
-    let features = virtio::negotiate(&*transport, FEATURE_MAC | FEATURE_MTU | FEATURE_MERGE)?;
+    let mut wanted = FEATURE_MAC | FEATURE_MTU | FEATURE_MERGE;
+    if OFFLOAD.get() != 0 {
+        wanted |= FEATURE_CHECKSUM | FEATURE_GUEST_CHECKSUM;
+        // Section 5.1.3.1: joined segments come with checksums undone, and a frame of them takes many buffers.
+        if transport.features() & (FEATURE_GUEST_CHECKSUM | FEATURE_MERGE)
+            == FEATURE_GUEST_CHECKSUM | FEATURE_MERGE
+        {
+            wanted |= FEATURE_GUEST_TSO;
+        }
+    }
+    let features = virtio::negotiate(&*transport, wanted)?;
     if features & (FEATURE_MERGE | virtio::VERSION_1) == 0 {
         return None;
     }
@@ -98,6 +131,7 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
     let device = Rc::new(Network {
         mac,
         mtu: mtu.clamp(576, LARGEST - ethernet::HEADER),
+        features,
         receive: RefCell::new(receive),
         receive_buffers,
         transmit: RefCell::new(transmit),
@@ -118,21 +152,69 @@ impl Driver for Network {
         let most = 4 * self.receive.borrow().size();
         for _ in 0..most {
             let Some((id, written)) = self.receive.borrow_mut().take() else { break };
-            let length = (written as usize).min(BUFFER);
-            if length > HEADER {
-                // SAFETY: the buffer is the driver's until it is lent again, and `length` is within it.
-                let frame = unsafe {
-                    core::slice::from_raw_parts(self.receive_buffers.bytes(id).add(HEADER), length - HEADER)
-                };
-                ethernet::receive(self.mac, frame);
+            let bytes = self.received(id, written);
+            // SAFETY: see `received`; the buffer is not lent before it has been read.
+            let bytes = unsafe { &*bytes };
+            let Some((header, frame)) = bytes.split_at_checked(HEADER) else {
+                self.lend_again(id);
+                continue;
+            };
+            let trusts = self.features & FEATURE_GUEST_CHECKSUM != 0;
+            let vouched = trusts && header[0] & (NEEDS_CHECKSUM | DATA_VALID) != 0;
+            let joins = self.features & FEATURE_MERGE != 0;
+            match u16::from_le_bytes([header[BUFFERS], header[BUFFERS + 1]]) {
+                more @ 2.. if joins => {
+                    let joined = self.join(frame, more - 1);
+                    self.lend_again(id);
+                    if let Some(frame) = joined {
+                        ethernet::receive(self.mac, &frame, vouched);
+                    }
+                }
+                _ => {
+                    ethernet::receive(self.mac, frame, vouched);
+                    self.lend_again(id);
+                }
             }
-            let mut ring = self.receive.borrow_mut();
-            ring.lend(id, self.receive_buffers.physical(id), BUFFER as u32, true);
         }
         let notice = self.receive.borrow_mut().wants_notice();
         if notice {
             self.transport.notify(RECEIVE);
         }
+    }
+}
+
+impl Network {
+    /// What the device wrote into a buffer, which is the driver's until it is lent again.
+    fn received(&self, id: u16, written: u32) -> *const [u8] {
+        core::ptr::slice_from_raw_parts(self.receive_buffers.bytes(id), (written as usize).min(BUFFER))
+    }
+
+    fn lend_again(&self, id: u16) {
+        self.receive.borrow_mut().lend(id, self.receive_buffers.physical(id), BUFFER as u32, true);
+    }
+
+    /// Puts a frame together that goes on in so many more buffers (section 5.1.6.4). `None`: there is no memory, or it is none that a device would
+    /// send.
+    fn join(&self, first: &[u8], more: u16) -> Option<Vec<u8>> {
+        let mut frame = Vec::new();
+        let most = first.len() + usize::from(more) * BUFFER;
+        let mut fits = most <= LARGEST_JOINED + BUFFER && frame.try_reserve_exact(most).is_ok();
+        if fits {
+            frame.extend_from_slice(first);
+        }
+        for _ in 0..more {
+            // All of them are there before the first one is told of.
+            let (id, written) = self.receive.borrow_mut().take()?;
+            let bytes = self.received(id, written);
+            // SAFETY: see `received`; the buffer is lent below.
+            let bytes = unsafe { &*bytes };
+            fits = fits && frame.len() + bytes.len() <= LARGEST_JOINED;
+            if fits {
+                frame.extend_from_slice(bytes);
+            }
+            self.lend_again(id);
+        }
+        fits.then_some(frame)
     }
 }
 
@@ -143,6 +225,10 @@ impl Device for Network {
 
     fn mtu(&self) -> usize {
         self.mtu
+    }
+
+    fn sums(&self) -> bool {
+        self.features & FEATURE_CHECKSUM != 0
     }
 
     fn can_transmit(&self) -> bool {
@@ -161,7 +247,7 @@ impl Device for Network {
         true
     }
 
-    fn transmit(&self, length: usize, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+    fn transmit(&self, length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Option<Unsummed>) -> bool {
         if length > BUFFER - HEADER || !self.can_transmit() {
             return false;
         }
@@ -169,9 +255,13 @@ impl Device for Network {
         // SAFETY: the buffer is not lent, and has room for header and frame.
         let buffer =
             unsafe { core::slice::from_raw_parts_mut(self.transmit_buffers.bytes(id), HEADER + length) };
-        // No offload asked for: all zeroes, one buffer.
+        // Nothing to be done: all zeroes, one buffer.
         buffer[..HEADER].fill(0);
-        fill(&mut buffer[HEADER..]);
+        if let Some(Unsummed { start, at }) = fill(&mut buffer[HEADER..]) {
+            buffer[0] = NEEDS_CHECKSUM;
+            buffer[CHECKSUM_START..CHECKSUM_START + 2].copy_from_slice(&(start as u16).to_le_bytes());
+            buffer[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&(at as u16).to_le_bytes());
+        }
         let physical = self.transmit_buffers.physical(id);
         self.transmit.borrow_mut().lend(id, physical, (HEADER + length) as u32, false);
         self.unsaid.set(true);

@@ -1,6 +1,6 @@
 //! Ethernet II frames, and the cache of neighbours that ARP and neighbour discovery fill.
 
-use super::stack::{self, Count, Fill};
+use super::stack::{self, Count, Fill, Origin, Unsummed};
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
@@ -25,8 +25,10 @@ pub trait Device {
     /// Bytes of a frame without its header.
     fn mtu(&self) -> usize;
     fn can_transmit(&self) -> bool;
-    /// Sends a frame of `length` bytes. False: no room.
-    fn transmit(&self, length: usize, fill: &mut dyn FnMut(&mut [u8])) -> bool;
+    /// Whether it adds checksums to what it sends.
+    fn sums(&self) -> bool;
+    /// Sends a frame of `length` bytes, of which a checksum may be left to add. False: no room.
+    fn transmit(&self, length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Option<Unsummed>) -> bool;
     /// Has what was sent leave.
     fn flush(&self);
 }
@@ -76,7 +78,7 @@ fn device() -> Option<&'static Rc<dyn Device>> {
 pub fn attach(device: Rc<dyn Device>) {
     let mut first = DEVICE.borrow();
     if first.is_none() {
-        stack::linked(device.mtu());
+        stack::linked(device.mtu(), device.sums());
         // For as long as the machine runs.
         *first = Some(Box::leak(Box::new(device)));
     }
@@ -87,8 +89,8 @@ pub fn mac() -> Option<Mac> {
     device().map(|device| device.mac())
 }
 
-/// A frame arrived at the card with this address.
-pub fn receive(mac: Mac, frame: &[u8]) {
+/// A frame arrived at the card with this address, which vouches for the checksum of what is in it, or does not.
+pub fn receive(mac: Mac, frame: &[u8], vouched: bool) {
     let Some((header, payload)) = frame.split_at_checked(HEADER) else { return };
     if header[..6] != mac && header[0] & 1 == 0 {
         return;
@@ -97,7 +99,7 @@ pub fn receive(mac: Mac, frame: &[u8]) {
     stack::count(Count::BytesIn, frame.len());
     let source = [header[6], header[7], header[8], header[9], header[10], header[11]];
     match u16::from_be_bytes([header[12], header[13]]) {
-        0x0800 | 0x86dd => stack::input(payload, false),
+        0x0800 | 0x86dd => stack::input(payload, if vouched { Origin::Card } else { Origin::Wire }),
         kind => {
             for entry in frames().iter().filter(|entry| entry.key == u64::from(kind)) {
                 (entry.item)(payload, source);
@@ -114,7 +116,8 @@ pub fn transmit(to: Mac, kind: u16, length: usize, fill: Fill) -> bool {
         frame[..6].copy_from_slice(&to);
         frame[6..12].copy_from_slice(&from);
         frame[12..14].copy_from_slice(&kind.to_be_bytes());
-        fill(&mut frame[HEADER..]);
+        let left = stack::write(&mut frame[HEADER..], fill);
+        left.map(|left| Unsummed { start: HEADER + left.start, ..left })
     });
     if sent {
         stack::count(Count::FramesOut, 1);
@@ -217,7 +220,7 @@ fn output(hop: &IpAddr, kind: u16, length: usize, fill: Fill) -> Result<()> {
         }
         Way::Pending => {
             let mut packet = vec![0; length];
-            fill(&mut packet);
+            stack::write_whole(&mut packet, fill);
             if let Some(neighbour) = STATE.borrow().neighbours.get_mut(hop)
                 && neighbour.pending.len() < PENDING
             {

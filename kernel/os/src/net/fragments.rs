@@ -5,7 +5,7 @@
 
 mod cut;
 
-use super::stack::{self, NEVER};
+use super::stack::{self, NEVER, Origin};
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use alloc::collections::VecDeque;
@@ -185,7 +185,7 @@ fn receive_4(packet: &[u8], header: usize, _: usize, local: bool) {
     whole[10..12].fill(0);
     let checksum = !stack::sum(&[&whole[..header]]);
     whole[10..12].copy_from_slice(&checksum.to_be_bytes());
-    stack::input(&whole, local);
+    stack::input(&whole, if local { Origin::Local } else { Origin::Wire });
 }
 
 fn receive_6(packet: &[u8], at: usize, next_at: usize, local: bool) {
@@ -199,5 +199,5 @@ fn receive_6(packet: &[u8], at: usize, next_at: usize, local: bool) {
     let Some(mut whole) = receive(key, head, offset, more, bytes, local) else { return };
     let length = (whole.len() - HEADER) as u16;
     whole[4..6].copy_from_slice(&length.to_be_bytes());
-    stack::input(&whole, local);
+    stack::input(&whole, if local { Origin::Local } else { Origin::Wire });
 }

@@ -14,7 +14,7 @@ crate::register!("undelivered": fn(&Packet) = { 10 => refuse });
 
 fn receive(packet: &Packet) -> bool {
     let message = packet.payload;
-    if message.len() < 8 || stack::sum(&[message]) != 0xffff {
+    if message.len() < 8 || !packet.vouched && stack::sum(&[message]) != 0xffff {
         return true;
     }
     match message[0] {

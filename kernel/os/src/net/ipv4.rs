@@ -1,6 +1,6 @@
 //! The Internet protocol, version 4 (RFC 791).
 
-use super::stack::{self, Count, Fill, LINK, LOOPBACK, OwnAddress, Packet};
+use super::stack::{self, Count, Fill, LINK, LOOPBACK, Origin, OwnAddress, Packet};
 use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
@@ -16,7 +16,7 @@ crate::param! {
 }
 
 crate::register!("init": fn(&StartInfo) = { 60 => init });
-crate::register!("ip-input": fn(&[u8], bool) = { 4 => input });
+crate::register!("ip-input": fn(&[u8], Origin) = { 4 => input });
 crate::register!("ip-output": fn(&IpAddr, usize, Fill) -> Result<()> = { 4 => output });
 crate::register!("ip-source": fn(&IpAddr) -> Result<IpAddr> = { 4 => source });
 crate::register!("ip-own": fn(&IpAddr) -> bool = { 4 => is_own });
@@ -123,7 +123,8 @@ fn output(destination: &IpAddr, length: usize, fill: Fill) -> Result<()> {
     stack::send_link(&IpAddr::V4(hop), ETHERNET_TYPE, length, fill)
 }
 
-fn input(packet: &[u8], local: bool) {
+fn input(packet: &[u8], origin: Origin) {
+    let local = origin.is_local();
     let Some((header, _)) = packet.split_first_chunk::<HEADER>() else { return };
     let header_length = usize::from(header[0] & 0xf) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -166,6 +167,7 @@ fn input(packet: &[u8], local: bool) {
             whole,
             payload: &whole[header_length..],
             unicast,
+            vouched: origin.is_vouched(),
         };
         if !stack::deliver(&packet) && unicast {
             for entry in undelivered() {

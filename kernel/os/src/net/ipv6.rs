@@ -3,7 +3,7 @@
 mod header;
 mod select;
 
-use super::stack::{self, Fill, LINK, LOOPBACK, NEVER, OwnAddress, Packet};
+use super::stack::{self, Fill, LINK, LOOPBACK, NEVER, Origin, OwnAddress, Packet, Sum};
 use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::driver::tsc;
@@ -23,7 +23,7 @@ crate::param! {
 }
 
 crate::register!("init": fn(&StartInfo) = { 60 => init });
-crate::register!("ip-input": fn(&[u8], bool) = { 6 => input });
+crate::register!("ip-input": fn(&[u8], Origin) = { 6 => input });
 crate::register!("ip-output": fn(&IpAddr, usize, Fill) -> Result<()> = { 6 => output });
 crate::register!("ip-source": fn(&IpAddr) -> Result<IpAddr> = { 6 => select::source });
 crate::register!("ip-own": fn(&IpAddr) -> bool = { 6 => is_own });
@@ -259,8 +259,8 @@ pub fn control_message<'a>(packet: &Packet<'a>) -> Option<(&'a [u8], Ipv6Addr, I
         return None;
     };
     let message = packet.payload;
-    let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, CONTROL, message.len());
-    let valid = message.len() >= 8 && stack::sum(&[&pseudo.to_be_bytes(), message]) == 0xffff;
+    let pseudo = Sum::pseudo(&packet.source, &packet.destination, CONTROL, message.len());
+    let valid = message.len() >= 8 && (packet.vouched || pseudo.bytes(message).folded() == 0xffff);
     valid.then_some((message, source, destination))
 }
 
@@ -276,7 +276,8 @@ pub fn address_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(*bytes.get(at..)?.first_chunk::<16>()?))
 }
 
-fn input(packet: &[u8], local: bool) {
+fn input(packet: &[u8], origin: Origin) {
+    let local = origin.is_local();
     let Some((header, _)) = packet.split_first_chunk::<HEADER>() else { return };
     let total = HEADER + usize::from(u16::from_be_bytes([header[4], header[5]]));
     if total > packet.len() {
@@ -304,6 +305,7 @@ fn input(packet: &[u8], local: bool) {
             whole,
             payload,
             unicast,
+            vouched: origin.is_vouched(),
         };
         if !stack::deliver(&packet) && unicast {
             refuse(&packet);

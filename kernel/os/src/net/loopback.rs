@@ -1,6 +1,6 @@
 //! Packets from this machine to itself.
 
-use super::stack::{self, Fill};
+use super::stack::{self, Fill, Origin};
 use crate::cell::KernelCell;
 use crate::list;
 use alloc::collections::VecDeque;
@@ -19,7 +19,7 @@ fn output(length: usize, fill: Fill) {
         return;
     }
     let Ok(mut packet) = list::zeroes(length) else { return };
-    fill(&mut packet);
+    stack::write_whole(&mut packet, fill);
     QUEUE.borrow().push_back(packet);
     stack::at(0);
 }
@@ -29,7 +29,7 @@ fn work(now: u64) -> u64 {
     let count = QUEUE.borrow().len();
     for _ in 0..count {
         let Some(packet) = QUEUE.borrow().pop_front() else { break };
-        stack::input(&packet, true);
+        stack::input(&packet, Origin::Local);
     }
     if count > 0 { now } else { stack::NEVER }
 }

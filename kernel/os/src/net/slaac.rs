@@ -88,7 +88,7 @@ fn receive(packet: &Packet) -> bool {
                 if let Some(mtu) = word(body, 2).map(|mtu| mtu as usize)
                     && (LEAST_MTU..stack::mtu()).contains(&mtu)
                 {
-                    stack::linked(mtu);
+                    stack::set_mtu(mtu);
                 }
             }
             NAME_SERVERS => {

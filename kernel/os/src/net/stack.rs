@@ -25,6 +25,36 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Sent to this machine alone, not to a group or to everybody.
     pub unicast: bool,
+    /// Its checksum is right, or not there yet: it has not been on a wire, or the card has looked.
+    pub vouched: bool,
+}
+
+/// Where a packet comes from, and so what of it is to be checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Wire,
+    /// The card vouches for the checksum of what is behind the IP header.
+    Card,
+    /// This machine itself.
+    Local,
+}
+
+impl Origin {
+    pub fn is_local(self) -> bool {
+        self == Self::Local
+    }
+
+    /// Whether a checksum of what is behind the IP header need not be looked at.
+    pub fn is_vouched(self) -> bool {
+        self != Self::Wire
+    }
+}
+
+/// What a card is to add to a packet: the checksum of the bytes from `start` on, `at` bytes behind there, where the pseudo-header's sum is.
+#[derive(Clone, Copy)]
+pub struct Unsummed {
+    pub start: usize,
+    pub at: usize,
 }
 
 /// Writes a packet into the buffer that it is sent from.
@@ -32,8 +62,8 @@ pub type Fill<'a> = &'a mut dyn FnMut(&mut [u8]);
 
 // What takes packets of a transport protocol; the key is its number. False: nobody listens.
 crate::hook!(fn protocols() -> "ip-protocol": fn(&Packet) -> bool);
-// Takes a packet of a version of IP, which is the key: from the wire, or from this machine itself.
-crate::hook!(fn inputs() -> "ip-input": fn(&[u8], bool));
+// Takes a packet of a version of IP, which is the key.
+crate::hook!(fn inputs() -> "ip-input": fn(&[u8], Origin));
 // Takes parts of packets of a version of IP, which is the key: the packet, where the fragment header and the number that says so are.
 crate::hook!(fn fragments() -> "ip-fragment": fn(&[u8], usize, usize, bool));
 // Sends a packet of a version of IP in parts.
@@ -150,9 +180,20 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 static ALARM: AtomicU64 = AtomicU64::new(NEVER);
 static BELL: KernelCell<Option<Rc<Bell>>> = KernelCell::new(None);
 
-/// A link is there.
-pub fn linked(mtu: usize) {
+/// What was left to the card in the packet that was written last.
+static UNSUMMED: KernelCell<Option<Unsummed>> = KernelCell::new(None);
+/// Whether the card adds checksums.
+static CARD_SUMS: AtomicBool = AtomicBool::new(false);
+
+/// A link is there; its card can add checksums, or not.
+pub fn linked(mtu: usize, sums: bool) {
     LINKED.store(true, Ordering::Relaxed);
+    CARD_SUMS.store(sums, Ordering::Relaxed);
+    set_mtu(mtu);
+}
+
+/// Bytes of an IP packet that fit a frame.
+pub fn set_mtu(mtu: usize) {
     MTU.store(mtu, Ordering::Relaxed);
 }
 
@@ -168,11 +209,11 @@ fn version(address: &IpAddr) -> u64 {
 }
 
 /// A packet arrived.
-pub fn input(packet: &[u8], local: bool) {
+pub fn input(packet: &[u8], origin: Origin) {
     let Some(first) = packet.first() else { return };
     count(Count::PacketsIn, 1);
     for entry in inputs().iter().filter(|entry| entry.key == u64::from(first >> 4)) {
-        (entry.item)(packet, local);
+        (entry.item)(packet, origin);
     }
 }
 
@@ -401,6 +442,14 @@ impl Sum {
         Self(add(total, u64::from(half) + u64::from(last)))
     }
 
+    /// As it stands in a packet. Zero would say that there is none, where there may be none (RFC 768); for others both are the same.
+    pub fn checksum(self) -> u16 {
+        match !self.folded() {
+            0 => 0xffff,
+            sum => sum,
+        }
+    }
+
     /// Folded, but not inverted. Ones throughout: the checksum among the bytes is right.
     pub fn folded(self) -> u16 {
         let mut total = (self.0 & 0xffff_ffff) + (self.0 >> 32);
@@ -419,6 +468,37 @@ pub fn sum(parts: &[&[u8]]) -> u16 {
 /// The sum of the pseudo-header.
 pub fn pseudo_sum(source: &IpAddr, destination: &IpAddr, protocol: u8, length: usize) -> u16 {
     Sum::pseudo(source, destination, protocol, length).folded()
+}
+
+/// Whether the card adds checksums to packets for somebody.
+pub fn card_sums(destination: &IpAddr) -> bool {
+    CARD_SUMS.load(Ordering::Relaxed) && !is_own(destination)
+}
+
+/// Sets a checksum, `at` bytes behind the IP header of `start` bytes; its place holds zeroes. `by_card`: the card adds it, so that it is not to be
+/// read before.
+pub fn seal(packet: &mut [u8], start: usize, at: usize, pseudo: Sum, by_card: bool) {
+    let sum = if by_card {
+        *UNSUMMED.borrow() = Some(Unsummed { start, at });
+        pseudo.folded()
+    } else {
+        pseudo.bytes(&packet[start..]).checksum()
+    };
+    packet[start + at..start + at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Has a packet written, and says what is left to the card.
+pub fn write(packet: &mut [u8], fill: Fill) -> Option<Unsummed> {
+    fill(packet);
+    UNSUMMED.borrow().take()
+}
+
+/// Has a packet written that a card does not see at once: with its checksum.
+pub fn write_whole(packet: &mut [u8], fill: Fill) {
+    if let Some(Unsummed { start, at }) = write(packet, fill) {
+        let sum = Sum::default().bytes(&packet[start..]).checksum();
+        packet[start + at..start + at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 /// Writes an IP header into the start of a packet whose payload is of `payload` bytes; returns its length.

@@ -2,7 +2,7 @@
 
 use super::inet::{self, Ports};
 use super::socket::{self, AF_INET6, Call, Common, Protocol, Reply};
-use super::stack::{self, Count, Packet};
+use super::stack::{self, Count, Packet, Sum};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::fs::file::Readiness;
@@ -187,8 +187,8 @@ fn receive(packet: &Packet) -> bool {
     }
     let bytes = &bytes[..length];
     if header[6..8] != [0, 0] {
-        let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, PROTOCOL, length);
-        if stack::sum(&[&pseudo.to_be_bytes(), bytes]) != 0xffff {
+        let pseudo = Sum::pseudo(&packet.source, &packet.destination, PROTOCOL, length);
+        if !packet.vouched && pseudo.bytes(bytes).folded() != 0xffff {
             stack::count(Count::UdpBad, 1);
             return true;
         }
@@ -398,26 +398,23 @@ impl Protocol for Udp {
         let hops = chosen.hops.unwrap_or(hops.get());
         let class = if to.is_ipv6() { &self.class_6 } else { &self.class_4 };
         let class = chosen.class.unwrap_or(class.get());
-        let mut fill = |packet: &mut [u8]| {
-            let at = stack::write_header(packet, &source, &to.ip(), PROTOCOL, hops, HEADER + bytes.len());
+        let in_one = whole <= stack::mtu_to(&to.ip());
+        let by_card = in_one && stack::card_sums(&to.ip());
+        let mut fill = |whole: &mut [u8]| {
+            let at = stack::write_header(whole, &source, &to.ip(), PROTOCOL, hops, HEADER + bytes.len());
             if class != 0 {
-                stack::write_class(packet, class);
+                stack::write_class(whole, class);
             }
-            let packet = &mut packet[at..];
+            let packet = &mut whole[at..];
             packet[..2].copy_from_slice(&port.to_be_bytes());
             packet[2..4].copy_from_slice(&to.port().to_be_bytes());
             packet[4..6].copy_from_slice(&((HEADER + bytes.len()) as u16).to_be_bytes());
             packet[6..8].copy_from_slice(&[0, 0]);
             packet[8..].copy_from_slice(&bytes);
-            let pseudo = stack::pseudo_sum(&source, &to.ip(), PROTOCOL, packet.len());
-            // Zero would say that there is no checksum.
-            let checksum = match !stack::sum(&[&pseudo.to_be_bytes(), packet]) {
-                0 => 0xffff,
-                checksum => checksum,
-            };
-            packet[6..8].copy_from_slice(&checksum.to_be_bytes());
+            let pseudo = Sum::pseudo(&source, &to.ip(), PROTOCOL, packet.len());
+            stack::seal(whole, at, 6, pseudo, by_card);
         };
-        if whole <= stack::mtu_to(&to.ip()) || stack::is_own(&to.ip()) {
+        if in_one || stack::is_own(&to.ip()) {
             stack::send(&to.ip(), whole, &mut fill)?;
         } else {
             let mut packet = list::zeroes(whole).map_err(|_| Errno::ENOBUFS)?;

@@ -212,6 +212,7 @@ impl Engine {
                     whole: &whole,
                     payload: &whole[header..],
                     unicast: true,
+                    vouched: true,
                 };
                 if let Some(segment) = parse(&packet) {
                     wakes.push(self.receive(&packet, &segment));

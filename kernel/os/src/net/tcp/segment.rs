@@ -48,7 +48,7 @@ pub struct Segment {
 pub fn parse(packet: &Packet) -> Option<Segment> {
     let header = packet.payload.first_chunk::<20>()?;
     let pseudo = Sum::pseudo(&packet.source, &packet.destination, PROTOCOL, packet.payload.len());
-    if pseudo.bytes(packet.payload).folded() != 0xffff {
+    if !packet.vouched && pseudo.bytes(packet.payload).folded() != 0xffff {
         return None;
     }
     let flags = header[13];
@@ -70,10 +70,13 @@ pub fn parse(packet: &Packet) -> Option<Segment> {
     })
 }
 
-/// Sets the checksums of a packet.
-pub fn seal(packet: &mut [u8]) {
+/// Sets the checksums of a packet; `by_card`: the card adds the segment's. One to this machine itself needs none.
+pub fn seal(packet: &mut [u8], destination: &IpAddr, by_card: bool) {
     const CHECKSUM: usize = 16;
-    let at = match packet[0] >> 4 {
+    if stack::is_own(destination) {
+        return;
+    }
+    let start = match packet[0] >> 4 {
         4 => {
             let length = usize::from(packet[0] & 0xf) * 4;
             let checksum = !stack::sum(&[&packet[..length]]);
@@ -82,10 +85,8 @@ pub fn seal(packet: &mut [u8]) {
         }
         _ => 40,
     };
-    let (header, segment) = packet.split_at_mut(at);
     // The addresses lie together, at the end of either header.
-    let addresses = if at == 40 && header[0] >> 4 == 6 { &header[8..40] } else { &header[12..20] };
-    let rest = Sum::rest(PROTOCOL, segment.len());
-    let checksum = !rest.bytes(addresses).bytes(segment).folded();
-    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+    let addresses = if packet[0] >> 4 == 6 { &packet[8..40] } else { &packet[12..20] };
+    let pseudo = Sum::rest(PROTOCOL, packet.len() - start).bytes(addresses);
+    stack::seal(packet, start, CHECKSUM, pseudo, by_card);
 }

@@ -203,14 +203,14 @@ impl Window {
         let next = self.next.get();
         let window = behind(self.end.get(), next).max(0) as u32 >> self.shift.get();
         let mut packet = bare(key.local(), key.remote(), acknowledged.wrapping_sub(1), next, window as u16);
-        seal(&mut packet);
+        seal(&mut packet, &key.remote, false);
         Some(packet)
     }
 
     /// A packet to the peer that acknowledges all that came.
     pub fn last_word(&self, key: &Key) -> Option<Vec<u8>> {
         let mut packet = bare(key.local(), key.remote(), self.sent.get()?, self.next.get(), 0);
-        seal(&mut packet);
+        seal(&mut packet, &key.remote, false);
         Some(packet)
     }
 }

@@ -70,7 +70,7 @@ impl TxToken for Leaving<'_> {
             if let Some(f) = f.take() {
                 result = Some(f(packet));
                 note(packet);
-                seal(packet);
+                seal(packet, &destination, stack::card_sums(&destination));
                 stack::count(Count::TcpOut, 1);
             }
         });
