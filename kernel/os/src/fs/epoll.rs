@@ -7,6 +7,7 @@ use super::file::{self, Access, Description, File, Readiness, Stat};
 use crate::abi::syscall::{Args, Handler, duration};
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
+use crate::list;
 use crate::memory::user;
 use crate::sched::wait::{Observer, Queue};
 use crate::sched::wait_many::{wait_in, with_user_mask};
@@ -25,8 +26,13 @@ crate::register!("syscall": Handler = {
     __NR_epoll_pwait2 => epoll_pwait2,
 });
 
+/// Instances that may watch one another in a row.
+const MOST_IN_A_ROW: usize = 5;
+
 /// `struct epoll_event` on x86-64, where it is packed: events, data.
 type Event = [u8; 12];
+/// Most that one call may ask for.
+const MOST_EVENTS: usize = i32::MAX as usize / size_of::<Event>();
 
 fn event(bytes: &Event) -> (u32, u64) {
     let (events, data) = bytes.split_at(4);
@@ -60,6 +66,8 @@ struct Epoll {
     /// Watches whose files had an event, to be looked at in this order.
     ready: RefCell<VecDeque<Rc<Watch>>>,
     queue: Queue,
+    /// Instances that watch this one.
+    above: RefCell<Vec<Weak<Epoll>>>,
     this: Weak<Epoll>,
 }
 
@@ -110,7 +118,42 @@ impl Epoll {
         self.watches.borrow_mut().retain(|watch| watch.file.strong_count() > 0);
     }
 
+    /// How many instances in a row watch one another, from here upwards or downwards.
+    fn depth(&self, upwards: bool) -> usize {
+        let below = |watch: &Rc<Watch>| Some(watch.file.upgrade()?.downcast::<Self>()?.depth(false));
+        let next = if upwards {
+            self.above.borrow().iter().filter_map(Weak::upgrade).map(|above| above.depth(true)).max()
+        } else {
+            self.watches.borrow().iter().filter_map(below).max()
+        };
+        1 + next.unwrap_or(0)
+    }
+
+    /// Whether an instance is this one or watched by it, directly or not.
+    fn reaches(&self, other: &Self) -> bool {
+        let watches = |watch: &Rc<Watch>| {
+            watch
+                .file
+                .upgrade()
+                .is_some_and(|file| file.downcast::<Self>().is_some_and(|below| below.reaches(other)))
+        };
+        core::ptr::eq(self, other) || self.watches.borrow().iter().any(watches)
+    }
+
+    /// Whether this may watch another instance: not in a circle, and not so many in a row that telling of an event goes too deep (`epoll_ctl(2)`, ELOOP).
+    fn admit(&self, below: &Self) -> Result<()> {
+        if below.reaches(self) || self.depth(true) + below.depth(false) > MOST_IN_A_ROW {
+            return Err(Errno::ELOOP);
+        }
+        let mut above = below.above.borrow_mut();
+        above.retain(|instance| instance.strong_count() > 0);
+        list::push(&mut above, self.this.clone())
+    }
+
     fn add(&self, fd: u32, file: &Rc<Description>, events: u32, data: u64) -> Result<()> {
+        if let Some(below) = file.downcast::<Self>() {
+            self.admit(below)?;
+        }
         if self.watches.borrow().len() >= file::limit() * 4 {
             self.sweep();
         }
@@ -125,6 +168,7 @@ impl Epoll {
         });
         // A file that is always ready, such as one of a disk, cannot be watched.
         let queue = file.queue().ok_or(Errno::EPERM)?;
+        self.watches.borrow_mut().try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let observer: Weak<dyn Observer> = Rc::downgrade(&watch) as _;
         queue.observe(observer);
         let mut watches = self.watches.borrow_mut();
@@ -207,6 +251,7 @@ fn create(flags: u32) -> Result<u64> {
         watches: RefCell::new(Vec::new()),
         ready: RefCell::new(VecDeque::new()),
         queue: Queue::new(),
+        above: RefCell::new(Vec::new()),
         this: this.clone(),
     });
     file::open(epoll, flags | O_RDWR)
@@ -226,6 +271,9 @@ fn epoll_ctl(args: &Args) -> Result<u64> {
     let instance = file::get(instance)?;
     let file = file::get(fd)?;
     let epoll: &Epoll = instance.downcast().ok_or(Errno::EINVAL)?;
+    if file.queue().is_none() {
+        return Err(Errno::EPERM);
+    }
     if Rc::ptr_eq(&instance, &file) {
         return Err(Errno::EINVAL);
     }
@@ -254,7 +302,8 @@ fn epoll_ctl(args: &Args) -> Result<u64> {
 fn wait(fd: u64, to: u64, most: i32, time: Option<u64>) -> Result<u64> {
     let file = file::get(fd)?;
     let epoll: &Epoll = file.downcast().ok_or(Errno::EINVAL)?;
-    let most = usize::try_from(most).ok().filter(|&most| most > 0).ok_or(Errno::EINVAL)?;
+    let most =
+        usize::try_from(most).ok().filter(|most| (1..=MOST_EVENTS).contains(most)).ok_or(Errno::EINVAL)?;
     let deadline = time.map(|time| tsc::now().saturating_add(time));
     loop {
         let told = epoll.tell(to, most)?;
