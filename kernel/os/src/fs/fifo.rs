@@ -1,6 +1,6 @@
 //! Named pipes (`fifo(7)`): a pipe that those who open a node meet in.
 
-use super::file::{Access, File, Readiness, Stat};
+use super::file::{Access, Description, File, Readiness, Stat};
 use super::pipe::{Pipe, Reader, Writer};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
@@ -9,39 +9,47 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 
-crate::register!("open-special": fn(u64, u32, u32) -> Option<Result<Rc<dyn File>>> = { 10 => open });
+crate::register!("open-special": fn(Stat, u32) -> Option<Result<Rc<dyn File>>> = { 10 => open });
+crate::register!("joint-pipe": fn(&Description) -> Option<Rc<Pipe>> = { 10 => pipe_of });
 
 /// A pipe that somebody has open.
 struct Named {
-    /// Of its node.
-    inode: u64,
+    /// Of its node: file system and inode.
+    key: (u64, u64),
     pipe: Weak<Pipe>,
 }
 
 /// The pipes that are open anywhere. When nobody has one open, what was in it is gone.
 static PIPES: KernelCell<Vec<Named>> = KernelCell::new(Vec::new());
 
-fn pipe(inode: u64) -> Rc<Pipe> {
+fn pipe(stat: Stat) -> Rc<Pipe> {
+    let key = (stat.filesystem, stat.inode);
     let mut pipes = PIPES.borrow();
     pipes.retain(|named| named.pipe.strong_count() > 0);
-    let known = pipes.iter().find(|named| named.inode == inode);
+    let known = pipes.iter().find(|named| named.key == key);
     if let Some(pipe) = known.and_then(|named| named.pipe.upgrade()) {
         return pipe;
     }
-    let pipe = Rc::new(Pipe::new(inode));
-    pipes.push(Named { inode, pipe: Rc::downgrade(&pipe) });
+    let pipe = Rc::new(Pipe::new(stat));
+    pipes.push(Named { key, pipe: Rc::downgrade(&pipe) });
     pipe
 }
 
 /// Both ends at once, which never waits (`fifo(7)`, on Linux).
 struct Both {
+    pipe: Rc<Pipe>,
     reader: Reader,
     writer: Writer,
 }
 
-/// Opens the node of this inode and mode, if it is a named pipe.
-fn open(inode: u64, mode: u32, flags: u32) -> Option<Result<Rc<dyn File>>> {
-    (mode & S_IFMT == S_IFIFO).then(|| open_pipe(pipe(inode), flags))
+/// The pipe of a file that is both ends.
+fn pipe_of(file: &Description) -> Option<Rc<Pipe>> {
+    file.downcast::<Both>().map(|both| both.pipe.clone())
+}
+
+/// Opens the node that this is told of, if it is a named pipe.
+fn open(stat: Stat, flags: u32) -> Option<Result<Rc<dyn File>>> {
+    (stat.mode & S_IFMT == S_IFIFO).then(|| open_pipe(pipe(stat), flags))
 }
 
 fn open_pipe(pipe: Rc<Pipe>, flags: u32) -> Result<Rc<dyn File>> {
@@ -51,6 +59,8 @@ fn open_pipe(pipe: Rc<Pipe>, flags: u32) -> Result<Rc<dyn File>> {
             let reader = Reader::new(pipe);
             if waits {
                 reader.wait_for_writer()?;
+            } else {
+                reader.expect_writer();
             }
             Ok(Rc::new(reader))
         }
@@ -66,7 +76,8 @@ fn open_pipe(pipe: Rc<Pipe>, flags: u32) -> Result<Rc<dyn File>> {
         }
         _ => {
             pipe.is_joint.set(true);
-            Ok(Rc::new(Both { reader: Reader::new(pipe.clone()), writer: Writer::new(pipe) }))
+            let (reader, writer) = (Reader::new(pipe.clone()), Writer::new(pipe.clone()));
+            Ok(Rc::new(Both { pipe, reader, writer }))
         }
     }
 }

@@ -4,6 +4,7 @@ mod ring;
 
 use self::ring::Ring;
 use super::file::{self, Access, Description, File, Readiness, Stat};
+use crate::abi::process;
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::list;
@@ -21,6 +22,9 @@ crate::register!("fcntl": fn(&Description, u32, u64) -> Option<Result<u64>> = { 
 // Told when the program writes where nobody reads (SIGPIPE).
 crate::hook!(fn broken() -> "broken-pipe": fn());
 
+// The pipe that a file is both ends of.
+crate::hook!(fn owners() -> "joint-pipe": fn(&Description) -> Option<Rc<Pipe>>);
+
 /// Bytes that a new pipe holds.
 const CAPACITY: usize = 65536;
 /// The most that one can be made to hold (`/proc/sys/fs/pipe-max-size`).
@@ -30,7 +34,7 @@ const ATOMIC: usize = 4096;
 
 /// A buffer between those who write and those who read.
 pub struct Pipe {
-    inode: u64,
+    stat: Stat,
     ring: RefCell<Ring>,
     /// Somebody copies bytes in or out, and may wait for the program's memory meanwhile.
     is_busy: Cell<bool>,
@@ -60,14 +64,20 @@ impl Ends {
     }
 }
 
-pub struct Reader(Rc<Pipe>);
+/// The end to read from. The cell: how many writers had come when it was opened without waiting for one, if none was there.
+pub struct Reader(Rc<Pipe>, Cell<Option<u32>>);
 pub struct Writer(Rc<Pipe>);
 
 impl Reader {
     pub fn new(pipe: Rc<Pipe>) -> Self {
         pipe.reading.add();
         pipe.writers.wake_all();
-        Self(pipe)
+        Self(pipe, Cell::new(None))
+    }
+
+    /// Nobody has written yet is no reason to say that all have left: not before one comes.
+    pub fn expect_writer(&self) {
+        self.1.set(Some(self.0.writing.ever.get()).filter(|_| self.0.writing.open.get() == 0));
     }
 
     /// Has bytes at an address of the program read next, before all others.
@@ -143,7 +153,13 @@ fn create(to: u64, flags: u32) -> Result<u64> {
     if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let pipe = Rc::new(Pipe::new(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let inode = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (user, group) = {
+        let who = process::credentials();
+        (who.user(), who.group())
+    };
+    let pipe =
+        Rc::new(Pipe::new(Stat { mode: S_IFIFO | 0o600, inode, links: 1, user, group, ..Stat::default() }));
     let flags = flags & !O_DIRECT;
     let writer = Rc::new(Writer::new(pipe.clone()));
     let reader = file::open(Rc::new(Reader::new(pipe)), flags | O_RDONLY)?;
@@ -174,10 +190,15 @@ fn control(file: &Description, command: u32, argument: u64) -> Option<Result<u64
     if !matches!(command, F_GETPIPE_SZ | F_SETPIPE_SZ) {
         return None;
     }
+    // Both ends at once are a type of their own.
+    let both = || owners().iter().find_map(|owner| (owner.item)(file));
     let pipe = match (file.downcast::<Reader>(), file.downcast::<Writer>()) {
-        (Some(reader), _) => &reader.0,
-        (_, Some(writer)) => &writer.0,
-        _ => return Some(Err(Errno::EBADF)),
+        (Some(reader), _) => reader.0.clone(),
+        (_, Some(writer)) => writer.0.clone(),
+        _ => match both() {
+            Some(pipe) => pipe,
+            None => return Some(Err(Errno::EBADF)),
+        },
     };
     if command == F_SETPIPE_SZ {
         if argument > MOST_CAPACITY {
@@ -194,10 +215,10 @@ fn control(file: &Description, command: u32, argument: u64) -> Option<Result<u64
 }
 
 impl Pipe {
-    /// An empty pipe without ends.
-    pub fn new(inode: u64) -> Self {
+    /// An empty pipe without ends; `stat` is what `fstat(2)` tells.
+    pub fn new(stat: Stat) -> Self {
         Self {
-            inode,
+            stat,
             ring: RefCell::new(Ring::new()),
             is_busy: Cell::new(false),
             turns: Queue::new(),
@@ -211,7 +232,7 @@ impl Pipe {
     }
 
     fn stat(&self) -> Stat {
-        Stat { mode: S_IFIFO | 0o600, inode: self.inode, links: 1, ..Stat::default() }
+        self.stat
     }
 
     /// The right to copy bytes in or out. `None`: somebody else had it, and what was true before may no longer be.
@@ -289,7 +310,9 @@ impl File for Reader {
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
         readiness.set(Readiness::READ, !self.0.ring.borrow().is_empty());
-        readiness.set(Readiness::HANG_UP, self.0.writing.open.get() == 0);
+        let writing = &self.0.writing;
+        let none_came = self.1.get() == Some(writing.ever.get());
+        readiness.set(Readiness::HANG_UP, writing.open.get() == 0 && !none_came);
         readiness
     }
 
@@ -316,13 +339,10 @@ impl File for Writer {
         let mut done = 0;
         while done < count {
             if pipe.reading.open.get() == 0 {
-                if done > 0 {
-                    break;
-                }
                 for hook in broken() {
                     (hook.item)();
                 }
-                return Err(Errno::EPIPE);
+                return if done > 0 { Ok(done) } else { Err(Errno::EPIPE) };
             }
             let room = pipe.capacity.get().saturating_sub(pipe.ring.borrow().len());
             let wanted = if count <= ATOMIC { count - done } else { 1 };

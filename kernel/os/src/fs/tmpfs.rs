@@ -28,8 +28,8 @@ crate::param! {
     static LIMIT: u64 = "limit"
 }
 
-// Opens a node that is neither file nor directory nor link, by inode and mode, with O_* flags; `None`: it is of another kind.
-crate::hook!(fn special_openers() -> "open-special": fn(u64, u32, u32) -> Option<Result<Rc<dyn File>>>);
+// Opens a node that is neither file nor directory nor link, by what is told of it, with O_* flags; `None`: it is of another kind.
+crate::hook!(fn special_openers() -> "open-special": fn(Stat, u32) -> Option<Result<Rc<dyn File>>>);
 
 fn mount(mounts: &mut Vec<Mount>) {
     for path in AT.get().split_ascii_whitespace() {
@@ -421,8 +421,8 @@ impl Node for Memory {
 
     fn open(self: Rc<Self>, flags: u32) -> Result<Rc<dyn File>> {
         if let Content::Special = *self.content.borrow() {
-            let mode = self.mode.get();
-            let opened = special_openers().iter().find_map(|opener| (opener.item)(self.inode, mode, flags));
+            let stat = self.stat();
+            let opened = special_openers().iter().find_map(|opener| (opener.item)(stat, flags));
             return opened.unwrap_or(Err(Errno::ENXIO));
         }
         if flags & O_TRUNC != 0 {
