@@ -22,10 +22,14 @@ fn madvise(args: &Args) -> Result<u64> {
             }
             space::populate(address, length);
         }
-        MADV_WIPEONFORK | MADV_KEEPONFORK => {}
         MADV_DONTNEED | MADV_FREE | MADV_DONTNEED_LOCKED | MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL
         | MADV_WILLNEED | MADV_HUGEPAGE | MADV_NOHUGEPAGE | MADV_MERGEABLE | MADV_UNMERGEABLE
-        | MADV_DONTDUMP | MADV_DODUMP | MADV_COLD | MADV_PAGEOUT | MADV_DONTFORK | MADV_DOFORK => {}
+        | MADV_DONTDUMP | MADV_DODUMP | MADV_COLD | MADV_PAGEOUT | MADV_DONTFORK | MADV_DOFORK
+        | MADV_WIPEONFORK | MADV_KEEPONFORK => {
+            if !space::is_mapped_throughout(address, length) {
+                return Err(Errno::ENOMEM);
+            }
+        }
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

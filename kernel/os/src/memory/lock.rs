@@ -50,7 +50,7 @@ fn unlock(args: &Args) -> Result<u64> {
 
 fn lock_all(args: &Args) -> Result<u64> {
     let flags = args.0[0] as u32;
-    if flags == 0 || flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 {
+    if flags & !MCL_ONFAULT == 0 || flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 {
         return Err(Errno::EINVAL);
     }
     Ok(0)

@@ -33,6 +33,23 @@ fn mmap(args: &Args) -> Result<u64> {
     if offset.checked_add(length).is_none() {
         return Err(Errno::EOVERFLOW);
     }
+    // What is not known must not be granted by chance.
+    const KNOWN: u32 = MAP_TYPE
+        | MAP_FIXED
+        | MAP_FIXED_NOREPLACE
+        | MAP_ANONYMOUS
+        | MAP_GROWSDOWN
+        | MAP_DENYWRITE
+        | MAP_EXECUTABLE
+        | MAP_LOCKED
+        | MAP_NORESERVE
+        | MAP_POPULATE
+        | MAP_NONBLOCK
+        | MAP_STACK
+        | MAP_UNINITIALIZED;
+    if flags & MAP_TYPE == MAP_SHARED_VALIDATE && flags & !KNOWN != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let rights = Rights::from_bits_truncate(protection as u32);
     if !matches!(flags & MAP_TYPE, MAP_PRIVATE | MAP_SHARED | MAP_SHARED_VALIDATE) {
         return Err(Errno::EINVAL);
@@ -131,9 +148,9 @@ fn mmap(args: &Args) -> Result<u64> {
 fn copy(file: &Description, offset: u64, to: u64, length: u64) -> Result<()> {
     let mut done = 0;
     while done < length {
-        match file.read(to + done, (length - done) as usize, file.access(offset + done))? {
+        match file.read(to + done, length - done, offset + done)? {
             0 => break,
-            read => done += read as u64,
+            read => done += read,
         }
     }
     Ok(())

@@ -309,13 +309,10 @@ pub fn find_gap(length: u64, limit: u64) -> Option<u64> {
 fn is_covered(areas: &[Area], start: u64, end: u64) -> bool {
     let mut at = start;
     for area in &areas[position(areas, start)..] {
-        if area.start > at {
-            return false;
+        if at >= end || area.start > at {
+            break;
         }
         at = area.end;
-        if at >= end {
-            return true;
-        }
     }
     at >= end
 }

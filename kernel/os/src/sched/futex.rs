@@ -99,6 +99,11 @@ fn futex(args: &Args) -> Result<u64> {
         }))
     };
     match operation & FUTEX_CMD_MASK as u32 {
+        // An absolute time only is on one clock or another.
+        command if operation & FUTEX_CLOCK_REALTIME != 0 && command != FUTEX_WAIT_BITSET => {
+            Err(Errno::ENOSYS)
+        }
+        FUTEX_WAKE_BITSET if last as u32 == 0 => Err(Errno::EINVAL),
         FUTEX_WAIT => wait(address, value, u32::MAX, deadline(false)?),
         FUTEX_WAIT_BITSET => wait(address, value, last as u32, deadline(true)?),
         FUTEX_WAKE => Ok(wake(address, value, u32::MAX)),

@@ -38,6 +38,9 @@ fn getscheduler(args: &Args) -> Result<u64> {
 /// A policy without priorities is what every thread has; one of real time cannot be had.
 fn setscheduler(args: &Args) -> Result<u64> {
     let [tid, policy, parameter, ..] = args.0;
+    if parameter == 0 {
+        return Err(Errno::EINVAL);
+    }
     thread(tid)?;
     let priority: i32 = user::read(parameter)?;
     match policy as u32 & !SCHED_RESET_ON_FORK {
@@ -48,11 +51,17 @@ fn setscheduler(args: &Args) -> Result<u64> {
 }
 
 fn getparam(args: &Args) -> Result<u64> {
+    if args.0[1] == 0 {
+        return Err(Errno::EINVAL);
+    }
     thread(args.0[0])?;
     user::write(args.0[1], &0i32).map(|()| 0)
 }
 
 fn setparam(args: &Args) -> Result<u64> {
+    if args.0[1] == 0 {
+        return Err(Errno::EINVAL);
+    }
     thread(args.0[0])?;
     let priority: i32 = user::read(args.0[1])?;
     if priority == 0 { Ok(0) } else { Err(Errno::EINVAL) }
