@@ -160,6 +160,13 @@ fn files_are_as_on_linux() {
 }
 
 #[test]
+fn corners_of_calls_are_as_on_linux() {
+    for set in ["", RING_0] {
+        as_on_the_host("corners.c", "glibc", set, "/tmp");
+    }
+}
+
+#[test]
 fn files_are_watched_as_on_linux() {
     for (flavour, set) in [("musl", ""), ("glibc", RING_0)] {
         as_on_the_host("inotify.c", flavour, set, "/tmp");

@@ -14,6 +14,15 @@ pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     Ok(())
 }
 
+/// All items, or ENOMEM.
+pub fn collect<T>(items: impl Iterator<Item = T>) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    for item in items {
+        push(&mut list, item)?;
+    }
+    Ok(list)
+}
+
 /// That many zeroes, or ENOMEM. `Vec::resize` writes them one by one where code is compiled for size.
 pub fn zeroes(length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -67,7 +67,7 @@ fn statfs(args: &Args) -> Result<u64> {
 }
 
 fn fstatfs(args: &Args) -> Result<u64> {
-    let file = file::get(args.0[0])?;
+    let file = file::get_place(args.0[0])?;
     write(args.0[1], file.location.as_ref().and_then(|location| location.node.usage()))
 }
 

@@ -132,9 +132,17 @@ fn time(args: &Args) -> Result<u64> {
     Ok(seconds)
 }
 
-fn set(time: u64) {
-    AHEAD.store(time.saturating_sub(tsc::now()), Ordering::Relaxed);
+/// The latest time that can be set, in seconds: so much is left that no sum runs over (Linux' `TIME_SETTOD_SEC_MAX`).
+const LATEST: u64 = i64::MAX as u64 / SECOND - 30 * 365 * 24 * 3600;
+
+/// Sets the time of day. It cannot become one before the machine was started.
+fn set(time: u64) -> Result<u64> {
+    if time / SECOND >= LATEST || time < tsc::now() {
+        return Err(Errno::EINVAL);
+    }
+    AHEAD.store(time - tsc::now(), Ordering::Relaxed);
     tsc::tell_followers();
+    Ok(0)
 }
 
 fn clock_settime(args: &Args) -> Result<u64> {
@@ -142,17 +150,16 @@ fn clock_settime(args: &Args) -> Result<u64> {
     if clock as u32 != CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
-    set(super::syscall::duration(&user::read(time)?)?);
-    Ok(0)
+    set(super::syscall::duration(&user::read(time)?)?)
 }
 
 fn settimeofday(args: &Args) -> Result<u64> {
-    if args.0[0] != 0 {
-        let [seconds, micros]: [u64; 2] = user::read(args.0[0])?;
-        if micros >= 1_000_000 || (seconds as i64) < 0 {
-            return Err(Errno::EINVAL);
-        }
-        set(seconds.saturating_mul(SECOND).saturating_add(micros * 1000));
+    if args.0[0] == 0 {
+        return Ok(0);
     }
-    Ok(0)
+    let [seconds, micros]: [u64; 2] = user::read(args.0[0])?;
+    if micros >= 1_000_000 || (seconds as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    set(seconds.saturating_mul(SECOND).saturating_add(micros * 1000))
 }

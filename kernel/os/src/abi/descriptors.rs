@@ -20,7 +20,12 @@ fn fcntl(args: &Args) -> Result<u64> {
     /// What F_SETFL may change.
     const SETTABLE: u32 = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
     let [fd, command, argument, ..] = args.0;
-    let file = file::get(fd)?;
+    let file = file::get_place(fd)?;
+    if file.flags.get() & O_PATH != 0
+        && !matches!(command as u32, F_DUPFD | F_DUPFD_CLOEXEC | F_GETFD | F_SETFD | F_GETFL)
+    {
+        return Err(Errno::EBADF);
+    }
     match command as u32 {
         F_DUPFD | F_DUPFD_CLOEXEC if argument >= file::limit() as u64 => Err(Errno::EINVAL),
         F_DUPFD => file::insert(file, false, argument as usize),
@@ -33,8 +38,11 @@ fn fcntl(args: &Args) -> Result<u64> {
             Ok(0)
         }
         // A lock is always granted: there is no other process to hold one.
-        F_GETLK | F_OFD_GETLK => user::write(argument, &(F_UNLCK as u16)).map(|()| 0),
-        F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => user::read::<[u64; 4]>(argument).map(|_| 0),
+        F_GETLK | F_OFD_GETLK => {
+            check_lock(&file, argument, false)?;
+            user::write(argument, &(F_UNLCK as u16)).map(|()| 0)
+        }
+        F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => check_lock(&file, argument, true),
         F_GET_SEALS => file.seals().map(|seals| u64::from(seals.get())).ok_or(Errno::EINVAL),
         F_ADD_SEALS => seal(&file, argument as u32),
         F_GETOWN | F_SETOWN | F_GETSIG | F_SETSIG => Ok(0),
@@ -42,6 +50,24 @@ fn fcntl(args: &Args) -> Result<u64> {
             .iter()
             .find_map(|controller| (controller.item)(&file, command, argument))
             .unwrap_or(Err(Errno::EINVAL)),
+    }
+}
+
+/// Whether a `struct flock` makes sense, and what it asks for could be had from a file that is open this way. Its first half words are the type and
+/// what the start counts from.
+fn check_lock(file: &Description, address: u64, sets: bool) -> Result<u64> {
+    let [first, ..] = user::read::<[u64; 4]>(address)?;
+    let (kind, whence) = (first as u16, (first >> 16) as u16);
+    if u32::from(whence) > SEEK_END {
+        return Err(Errno::EINVAL);
+    }
+    let access = file.flags.get() & O_ACCMODE;
+    match u32::from(kind) {
+        F_RDLCK if sets && access == O_WRONLY => Err(Errno::EBADF),
+        F_WRLCK if sets && access == O_RDONLY => Err(Errno::EBADF),
+        F_UNLCK if !sets => Err(Errno::EINVAL),
+        F_RDLCK | F_WRLCK | F_UNLCK => Ok(0),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -65,12 +91,12 @@ fn seal(file: &Description, more: u32) -> Result<u64> {
 }
 
 fn dup(args: &Args) -> Result<u64> {
-    file::insert(file::get(args.0[0])?, false, 0)
+    file::insert(file::get_place(args.0[0])?, false, 0)
 }
 
 fn dup2(args: &Args) -> Result<u64> {
     let [old, new, ..] = args.0;
-    let file = file::get(old)?;
+    let file = file::get_place(old)?;
     if old as u32 != new as u32 {
         file::replace(new, file, false)?;
     }
@@ -82,6 +108,6 @@ fn dup3(args: &Args) -> Result<u64> {
     if old as u32 == new as u32 || flags as u32 & !O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    file::replace(new, file::get(old)?, flags != 0)?;
+    file::replace(new, file::get_place(old)?, flags != 0)?;
     Ok(new as u32 as u64)
 }

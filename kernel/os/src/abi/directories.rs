@@ -54,14 +54,16 @@ fn getdents64(args: &Args) -> Result<u64> {
             }
             break;
         }
-        user::write_bytes(to + written as u64, &record)?;
+        match user::write_bytes(to + written as u64, &record) {
+            Err(error) if written == 0 => return Err(error),
+            Err(_) => break, // it comes next time
+            Ok(()) => {}
+        }
         written += record.len();
         position += 1;
     }
     file.position.set(position as u64);
-    if let Some(witness) = &directory.witness {
-        witness.listed();
-    }
+    file.tell(IN_ACCESS);
     Ok(written as u64)
 }
 
@@ -98,7 +100,7 @@ fn chdir(args: &Args) -> Result<u64> {
 }
 
 fn fchdir(args: &Args) -> Result<u64> {
-    let location = file::get(args.0[0])?.location.clone();
+    let location = file::get_place(args.0[0])?.location.clone();
     path::set_working_directory(location.ok_or(Errno::ENOTDIR)?)?;
     Ok(0)
 }

@@ -12,8 +12,8 @@ crate::register!("syscall": Handler = {
     __NR_gettid => gettid,
     __NR_getppid => zero,
     __NR_getpgrp => one,
-    __NR_getpgid => one,
-    __NR_getsid => one,
+    __NR_getpgid => one_of,
+    __NR_getsid => one_of,
     __NR_getuid => |_| Ok(u64::from(credentials().users[0])),
     __NR_geteuid => |_| Ok(u64::from(credentials().users[1])),
     __NR_getgid => |_| Ok(u64::from(credentials().groups[0])),
@@ -27,6 +27,14 @@ fn zero(_: &Args) -> Result<u64> {
 
 fn one(_: &Args) -> Result<u64> {
     Ok(1)
+}
+
+/// Of the process with a number, or of the thread's.
+fn one_of(args: &Args) -> Result<u64> {
+    match args.0[0] as u32 {
+        0 | 1 => Ok(1),
+        tid => thread::find(tid).map(|_| 1).ok_or(Errno::ESRCH),
+    }
 }
 
 fn gettid(_: &Args) -> Result<u64> {

@@ -10,15 +10,16 @@ use linux_raw_sys::general::{__NR_readlink, __NR_readlinkat, AT_FDCWD};
 crate::register!("syscall": Handler = { __NR_readlink => readlink, __NR_readlinkat => readlinkat });
 
 fn read_at(directory: u64, address: u64, to: u64, size: u64) -> Result<u64> {
-    if size == 0 {
+    if size as i32 <= 0 {
         return Err(Errno::EINVAL);
     }
-    let location = user::with_path(address, |path| match path {
+    let (location, otherwise) = user::with_path(address, |path| match path {
+        [] if directory as i32 == AT_FDCWD => Err(Errno::ENOENT),
         // The link that the descriptor was opened on (O_PATH).
-        [] => file::get(directory)?.location.clone().ok_or(Errno::ENOENT),
-        path => path::resolve(&base(directory, path)?, path, false),
+        [] => Ok((file::get_place(directory)?.location.clone().ok_or(Errno::ENOENT)?, Errno::ENOENT)),
+        path => Ok((path::resolve(&base(directory, path)?, path, false)?, Errno::EINVAL)),
     })?;
-    let target = location.node.target().ok_or(Errno::EINVAL)?;
+    let target = location.node.target().ok_or(otherwise)?;
     let length = target.len().min(size as usize);
     user::write_bytes(to, &target[..length])?;
     Ok(length as u64)

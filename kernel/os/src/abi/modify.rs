@@ -1,12 +1,12 @@
 //! Calls that change directories and attributes.
 
 use super::clock::time_of_day;
-use super::open::{locate_at, masked, resolve_at, walk_at};
+use super::open::{locate_at, masked, place_at, walk_at};
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
-use crate::fs::node::{Change, Event, Name, Wish, permit, tell};
-use crate::fs::path::{self, Location};
+use crate::fs::node::{Change, Event, Name, Node, Wish, permit, tell};
+use crate::fs::path::{self, Last, Location};
 use crate::memory::user;
 use alloc::rc::Rc;
 use linux_raw_sys::general::*;
@@ -44,7 +44,7 @@ crate::register!("syscall": Handler = {
 const HERE: u64 = AT_FDCWD as u64;
 
 fn make(directory: u64, path: u64, mode: u32, target: &[u8]) -> Result<u64> {
-    let place = walk_at(directory, path, false)?;
+    let place = walk_at(directory, path, Last::Name)?;
     if place.found.is_some() {
         return Err(Errno::EEXIST);
     }
@@ -57,19 +57,24 @@ fn make(directory: u64, path: u64, mode: u32, target: &[u8]) -> Result<u64> {
     Ok(0)
 }
 
+/// Whose id a program takes is no property of directories that `mkdir` gives them.
+fn directory_mode(permissions: u64) -> u32 {
+    S_IFDIR | masked(permissions) & !(S_ISUID | S_ISGID)
+}
+
 fn mkdir(args: &Args) -> Result<u64> {
-    make(HERE, args.0[0], S_IFDIR | masked(args.0[1]), &[])
+    make(HERE, args.0[0], directory_mode(args.0[1]), &[])
 }
 
 fn mkdirat(args: &Args) -> Result<u64> {
-    make(args.0[0], args.0[1], S_IFDIR | masked(args.0[2]), &[])
+    make(args.0[0], args.0[1], directory_mode(args.0[2]), &[])
 }
 
 fn make_node(directory: u64, path: u64, mode: u64) -> Result<u64> {
     match mode as u32 & S_IFMT {
         0 | S_IFREG => make(directory, path, S_IFREG | masked(mode), &[]),
         kind @ (S_IFIFO | S_IFSOCK) => make(directory, path, kind | masked(mode), &[]),
-        S_IFCHR | S_IFBLK => Err(Errno::EPERM),
+        S_IFCHR | S_IFBLK | S_IFDIR => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -96,13 +101,13 @@ fn symlinkat(args: &Args) -> Result<u64> {
 }
 
 fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
-    let place = walk_at(directory, path, false)?;
+    let place = walk_at(directory, path, Last::Name)?;
     if place.name().is_empty() {
-        return Err(if is_directory { Errno::EBUSY } else { Errno::EISDIR });
+        return Err(if is_directory { unremovable(path)? } else { Errno::EISDIR });
     }
     let found = place.found.as_ref().ok_or(Errno::ENOENT)?;
-    if place.must_be_directory && !is_directory {
-        return Err(Errno::EISDIR);
+    if place.must_be_directory && !found.is_directory() {
+        return Err(Errno::ENOTDIR);
     }
     permit(&*place.directory, Wish::Remove(&**found))?;
     if is_directory && path::is_busy(place.path()) {
@@ -111,6 +116,16 @@ fn remove(directory: u64, path: u64, is_directory: bool) -> Result<u64> {
     place.directory.remove(place.name(), is_directory)?;
     tell(&Event::Removed(Name { directory: &place.directory, name: place.name(), node: found }));
     Ok(0)
+}
+
+/// Why what a path leads to that does not end in a name cannot be removed (`rmdir(2)`).
+fn unremovable(path: u64) -> Result<Errno> {
+    let path = user::read_path(path)?;
+    Ok(match path.split(|&byte| byte == b'/').rfind(|name| !name.is_empty()) {
+        Some(b".") => Errno::EINVAL,
+        Some(b"..") => Errno::ENOTEMPTY,
+        _ => Errno::EBUSY,
+    })
 }
 
 fn rmdir(args: &Args) -> Result<u64> {
@@ -133,8 +148,8 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
     if flags & !RENAME_NOREPLACE != 0 {
         return Err(Errno::EINVAL);
     }
-    let from = walk_at(from.0, from.1, false)?;
-    let to = walk_at(to.0, to.1, false)?;
+    let from = walk_at(from.0, from.1, Last::Name)?;
+    let to = walk_at(to.0, to.1, Last::Name)?;
     if from.name().is_empty() || to.name().is_empty() {
         return Err(Errno::EBUSY);
     }
@@ -145,7 +160,7 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
     if path::is_busy(from.path()) || to.found.is_some() && path::is_busy(to.path()) {
         return Err(Errno::EBUSY);
     }
-    if to.must_be_directory && !moved.is_directory() {
+    if (from.must_be_directory || to.must_be_directory) && !moved.is_directory() {
         return Err(Errno::ENOTDIR);
     }
     permit(&*from.directory, Wish::Remove(&**moved))?;
@@ -154,6 +169,9 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
         None => permit(&*to.directory, Wish::Use(W_OK))?,
     }
     from.directory.rename(from.name(), &to.directory, to.name())?;
+    if moved.is_directory() {
+        path::moved(from.path(), to.path());
+    }
     tell(&Event::Moved {
         from: Name { directory: &from.directory, name: from.name(), node: moved },
         to: Name { directory: &to.directory, name: to.name(), node: moved },
@@ -176,25 +194,33 @@ fn renameat2(args: &Args) -> Result<u64> {
     move_name((from, old), (to, new), flags as u32)
 }
 
-fn add_name(from: (u64, u64), to: (u64, u64), follow: bool) -> Result<u64> {
-    let node = resolve_at(from.0, from.1, follow)?;
-    let to = walk_at(to.0, to.1, false)?;
+fn add_name(node: &Rc<dyn Node>, to: (u64, u64)) -> Result<u64> {
+    let to = walk_at(to.0, to.1, Last::Name)?;
     if to.found.is_some() {
         return Err(Errno::EEXIST);
     }
+    if to.must_be_directory {
+        return Err(Errno::ENOENT);
+    }
     permit(&*to.directory, Wish::Use(W_OK))?;
     to.directory.link(to.name(), node.clone())?;
-    tell(&Event::Linked(Name { directory: &to.directory, name: to.name(), node: &node }));
+    tell(&Event::Linked(Name { directory: &to.directory, name: to.name(), node }));
     Ok(0)
 }
 
 fn link(args: &Args) -> Result<u64> {
-    add_name((HERE, args.0[0]), (HERE, args.0[1]), false)
+    add_name(&locate_at(HERE, args.0[0], false)?.node, (HERE, args.0[1]))
 }
 
 fn linkat(args: &Args) -> Result<u64> {
     let [from, old, to, new, flags, _] = args.0;
-    add_name((from, old), (to, new), flags as u32 & AT_SYMLINK_FOLLOW != 0)
+    let flags = flags as u32;
+    if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let stays = if flags & AT_SYMLINK_FOLLOW != 0 { 0 } else { AT_SYMLINK_NOFOLLOW };
+    let node = &place_at(from, old, flags & AT_EMPTY_PATH | stays)?.node;
+    add_name(node, (to, new))
 }
 
 /// Where an open file is.
@@ -222,6 +248,9 @@ fn resize(location: &Location, size: u64) -> Result<u64> {
 }
 
 fn truncate(args: &Args) -> Result<u64> {
+    if (args.0[1] as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
     let location = locate_at(HERE, args.0[0], true)?;
     permit(&*location.node, Wish::Use(W_OK))?;
     resize(&location, args.0[1])
@@ -237,15 +266,26 @@ fn ftruncate(args: &Args) -> Result<u64> {
 /// Room is made by growing the file; holes cannot be punched.
 fn fallocate(args: &Args) -> Result<u64> {
     let [fd, mode, offset, length, ..] = args.0;
-    let end = offset.checked_add(length).filter(|_| length > 0).ok_or(Errno::EINVAL)?;
-    match mode as u32 {
-        FALLOC_FL_KEEP_SIZE => Ok(0),
-        0 => {
-            let location = location_of(fd)?;
-            if location.node.stat().size < end { resize(&location, end) } else { Ok(0) }
-        }
-        _ => Err(Errno::EOPNOTSUPP),
+    let file = file::get(fd)?;
+    if (offset as i64) < 0 || (length as i64) <= 0 {
+        return Err(Errno::EINVAL);
     }
+    let mode = mode as u32;
+    if mode & !FALLOC_FL_KEEP_SIZE != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let stat = file.stat();
+    match stat.mode & S_IFMT {
+        _ if file.flags.get() & O_ACCMODE == O_RDONLY => return Err(Errno::EBADF),
+        S_IFREG => {}
+        S_IFIFO => return Err(Errno::ESPIPE),
+        _ => return Err(Errno::ENODEV),
+    }
+    let end = offset + length;
+    if end > i64::MAX as u64 {
+        return Err(Errno::EFBIG);
+    }
+    if mode == 0 && stat.size < end { resize(&*location_of(fd)?, end) } else { Ok(0) }
 }
 
 fn set_permissions(location: &Location, mode: u64) -> Result<u64> {
@@ -270,7 +310,15 @@ fn set_owner(location: &Location, user: u64, group: u64) -> Result<u64> {
     let (user, group) = (given(user), given(group));
     permit(&*location.node, Wish::Give(user, group))?;
     let event = if user.or(group).is_some() { IN_ATTRIB } else { 0 };
-    change(location, &Change { user, group, ..Change::default() }, event)
+    // A file that runs as whom it belongs to does so no more.
+    let stat = location.node.stat();
+    let runs_as = match stat.mode & S_IFMT {
+        S_IFDIR => 0,
+        _ if stat.mode & S_IXGRP != 0 => S_ISUID | S_ISGID,
+        _ => S_ISUID,
+    };
+    let permissions = Some(stat.mode & !runs_as & 0o7777).filter(|_| stat.mode & runs_as != 0);
+    change(location, &Change { user, group, permissions, ..Change::default() }, event)
 }
 
 fn chown(args: &Args) -> Result<u64> {
@@ -288,10 +336,10 @@ fn fchown(args: &Args) -> Result<u64> {
 fn fchownat(args: &Args) -> Result<u64> {
     let [directory, path, user, group, flags, _] = args.0;
     let flags = flags as u32;
-    if flags & AT_EMPTY_PATH != 0 && user::read::<u8>(path)? == 0 {
-        return set_owner(&*location_of(directory)?, user, group);
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
     }
-    set_owner(&*locate_at(directory, path, flags & AT_SYMLINK_NOFOLLOW == 0)?, user, group)
+    set_owner(&*place_at(directory, path, flags)?, user, group)
 }
 
 type Time = Option<(i64, u32)>;
@@ -325,6 +373,9 @@ fn utimes(args: &Args) -> Result<u64> {
         0 => [time_of_day(), time_of_day()],
         address => {
             let [a, b, c, d]: [i64; 4] = user::read(address)?;
+            if [b, d].iter().any(|micros| !(0..1_000_000).contains(micros)) {
+                return Err(Errno::EINVAL);
+            }
             [(a, b as u32 * 1000), (c, d as u32 * 1000)]
         }
     };
@@ -350,9 +401,18 @@ fn utimensat(args: &Args) -> Result<u64> {
         now = parts[1] == i64::from(UTIME_NOW) && parts[3] == i64::from(UTIME_NOW);
         (read(times)?, read(times + 16)?)
     };
+    if accessed.is_none() && modified.is_none() {
+        return Ok(0); // nothing to do, wherever that would be
+    }
+    let flags = flags as u32;
+    let allowed = if path == 0 { 0 } else { AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW };
+    if flags & !allowed != 0 {
+        return Err(Errno::EINVAL);
+    }
     let location = match path {
+        0 if directory as i32 == AT_FDCWD => return Err(Errno::EFAULT),
         0 => location_of(directory)?,
-        path => locate_at(directory, path, flags as u32 & AT_SYMLINK_NOFOLLOW == 0)?,
+        path => place_at(directory, path, flags)?,
     };
     set_times(&location, accessed, modified, now)
 }

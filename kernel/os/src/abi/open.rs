@@ -4,7 +4,7 @@ use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file;
 use crate::fs::node::{self, Directory, Event, Name, Node, Wish, permit};
-use crate::fs::path::{self, Location, Target};
+use crate::fs::path::{self, Last, Location, Target};
 use crate::memory::user;
 use alloc::rc::Rc;
 use linux_raw_sys::general::*;
@@ -37,28 +37,44 @@ pub fn base(directory: u64, path: &[u8]) -> Result<Rc<Location>> {
     if directory as i32 == AT_FDCWD {
         return Ok(path::working_directory());
     }
-    file::get(directory)?.location.clone().ok_or(Errno::ENOTDIR)
+    file::get_place(directory)?.location.clone().ok_or(Errno::ENOTDIR)
 }
 
 /// Where the path at an address leads.
-pub fn walk_at(directory: u64, address: u64, follow: bool) -> Result<Target> {
-    user::with_path(address, |path| path::walk(&base(directory, path)?, path, follow))
+pub fn walk_at(directory: u64, address: u64, last: Last) -> Result<Target> {
+    user::with_path(address, |path| path::walk(&base(directory, path)?, path, last))
 }
 
 /// What the path at an address leads to.
 pub fn resolve_at(directory: u64, address: u64, follow: bool) -> Result<Rc<dyn Node>> {
-    walk_at(directory, address, follow)?.found.ok_or(Errno::ENOENT)
+    walk_at(directory, address, Last::of(follow))?.found.ok_or(Errno::ENOENT)
 }
 
 /// The same with the path that it is at.
 pub fn locate_at(directory: u64, address: u64, follow: bool) -> Result<Rc<Location>> {
-    walk_at(directory, address, follow)?.location()
+    walk_at(directory, address, Last::of(follow))?.location()
 }
 
-fn open_path(directory: u64, address: u64, flags: u32, permissions: u64) -> Result<u64> {
+/// The location at a path, or under `AT_EMPTY_PATH` without one that of the descriptor itself.
+pub fn place_at(directory: u64, address: u64, flags: u32) -> Result<Rc<Location>> {
+    if flags & AT_EMPTY_PATH != 0 && user::read::<u8>(address)? == 0 {
+        return match directory as i32 {
+            AT_FDCWD => Ok(path::working_directory()),
+            _ => file::get_place(directory)?.location.clone().ok_or(Errno::EINVAL),
+        };
+    }
+    locate_at(directory, address, flags & AT_SYMLINK_NOFOLLOW == 0)
+}
+
+fn open_path(directory: u64, address: u64, mut flags: u32, permissions: u64) -> Result<u64> {
+    if flags & O_PATH != 0 {
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    }
+    // Nothing is made or cut off for want of a descriptor.
+    file::check_room()?;
     let exclusive = flags & O_CREAT != 0 && flags & O_EXCL != 0;
     let follow = flags & O_NOFOLLOW == 0 && !exclusive;
-    let mut target = walk_at(directory, address, follow)?;
+    let mut target = walk_at(directory, address, Last::of(follow))?;
     let existed = target.found.is_some();
     let node = match target.found.take() {
         Some(_) if exclusive => return Err(Errno::EEXIST),
@@ -75,11 +91,17 @@ fn open_path(directory: u64, address: u64, flags: u32, permissions: u64) -> Resu
     };
     let location = target.at(node);
     let kind = location.node.kind();
+    if flags & O_DIRECTORY != 0 && kind != S_IFDIR {
+        return Err(Errno::ENOTDIR);
+    }
     if flags & O_PATH != 0 {
         return file::open_at(Rc::new(Directory::of(&location)), flags, Some(location));
     }
     if kind == S_IFLNK {
         return Err(Errno::ELOOP);
+    }
+    if kind == S_IFDIR && (flags & O_ACCMODE != O_RDONLY || flags & (O_CREAT | O_TRUNC) != 0) {
+        return Err(Errno::EISDIR);
     }
     if existed {
         let mut want = match flags & O_ACCMODE {
@@ -92,21 +114,16 @@ fn open_path(directory: u64, address: u64, flags: u32, permissions: u64) -> Resu
         }
         permit(&*location.node, Wish::Use(want))?;
     }
-    if flags & O_DIRECTORY != 0 && kind != S_IFDIR {
-        return Err(Errno::ENOTDIR);
-    }
     if kind == S_IFDIR {
-        if flags & O_ACCMODE != O_RDONLY || flags & O_CREAT != 0 || flags & O_TRUNC != 0 {
-            return Err(Errno::EISDIR);
-        }
-        return file::open_at(Rc::new(Directory::open(&location)), flags, Some(location));
+        node::tell(&Event::Changed(&location, IN_OPEN));
+        return file::open_at(Rc::new(Directory::of(&location)), flags, Some(location));
     }
-    let mut file = location.node.clone().open(flags)?;
+    let file = location.node.clone().open(flags)?;
     if existed && flags & O_TRUNC != 0 {
         node::tell(&Event::Changed(&location, IN_MODIFY));
     }
     if kind == S_IFREG {
-        file = node::opened(&location, file, flags);
+        node::tell(&Event::Changed(&location, IN_OPEN));
     }
     file::open_at(file, flags & !(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY), Some(location))
 }
@@ -151,10 +168,11 @@ fn close_range(args: &Args) -> Result<u64> {
     Ok(0)
 }
 
-fn check_access(node: &dyn Node, mode: u64) -> Result<u64> {
-    if mode > 7 {
+fn check_access(directory: u64, address: u64, mode: u64, flags: u32) -> Result<u64> {
+    if mode as u32 > 7 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
+    let node = &*place_at(directory, address, flags)?.node;
     let stat = node.stat();
     let kind = stat.mode & S_IFMT;
     if mode as u32 & W_OK != 0 && node.is_read_only() && matches!(kind, S_IFREG | S_IFDIR) {
@@ -164,20 +182,20 @@ fn check_access(node: &dyn Node, mode: u64) -> Result<u64> {
     if mode as u32 & X_OK != 0 && kind == S_IFREG && stat.mode & 0o111 == 0 {
         return Err(Errno::EACCES);
     }
-    permit(node, Wish::Ask(mode as u32)).map(|()| 0)
+    let mode = mode as u32;
+    permit(node, if flags & AT_EACCESS != 0 { Wish::Use(mode) } else { Wish::Ask(mode) }).map(|()| 0)
 }
 
 fn access(args: &Args) -> Result<u64> {
-    check_access(&*resolve_at(AT_FDCWD as u64, args.0[0], true)?, args.0[1])
+    check_access(AT_FDCWD as u64, args.0[0], args.0[1], 0)
 }
 
 fn faccessat(args: &Args) -> Result<u64> {
-    check_access(&*resolve_at(args.0[0], args.0[1], true)?, args.0[2])
+    check_access(args.0[0], args.0[1], args.0[2], 0)
 }
 
 fn faccessat2(args: &Args) -> Result<u64> {
-    let flags = args.0[3] as u32;
-    check_access(&*resolve_at(args.0[0], args.0[1], flags & AT_SYMLINK_NOFOLLOW == 0)?, args.0[2])
+    check_access(args.0[0], args.0[1], args.0[2], args.0[3] as u32)
 }
 
 fn umask(args: &Args) -> Result<u64> {

@@ -2,7 +2,7 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, Description, MOST_AT_ONCE, each_part};
+use crate::fs::file::{self, Description, each_part};
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -20,7 +20,7 @@ pub fn readable(fd: u64) -> Result<alloc::rc::Rc<Description>> {
 
 fn read_on(file: &Description, to: u64, count: u64) -> Result<u64> {
     let position = file.position.get();
-    let done = file.read(to, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64;
+    let done = file.read(to, count, position)?;
     if file.is_seekable() {
         file.position.set(position + done);
     }
@@ -35,30 +35,32 @@ fn read(args: &Args) -> Result<u64> {
 pub fn readv(args: &Args) -> Result<u64> {
     let [fd, vector, count, ..] = args.0;
     let file = readable(fd)?;
-    each_part(vector, count, |to, length| read_on(&file, to, length))
+    file::move_vector(&file, vector, count, false)
+        .unwrap_or_else(|| each_part(vector, count, |to, length| read_on(&file, to, length)))
 }
 
-/// Checks that a file has positions, and that this can be one.
-pub fn check_position(file: &Description, position: u64) -> Result<()> {
-    if !file.is_seekable() {
-        return Err(Errno::ESPIPE);
-    }
+/// Fails for what is no position in any file.
+pub fn check_position(position: u64) -> Result<()> {
     if (position as i64) < 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Fails for a file that has no positions.
+pub fn check_positions(file: &Description) -> Result<()> {
+    if file.is_seekable() { Ok(()) } else { Err(Errno::ESPIPE) }
 }
 
 fn pread(args: &Args) -> Result<u64> {
     let [fd, to, count, position, ..] = args.0;
+    check_position(position)?;
     let file = readable(fd)?;
-    check_position(&file, position)?;
-    Ok(file.read(to, count.min(MOST_AT_ONCE) as usize, file.access(position))? as u64)
+    check_positions(&file)?;
+    file.read(to, count, position)
 }
 
 fn lseek(args: &Args) -> Result<u64> {
     let [fd, offset, whence, ..] = args.0;
     let file = file::get(fd)?;
-    if !file.is_seekable() {
-        return Err(Errno::ESPIPE);
-    }
+    check_positions(&file)?;
     let base = match whence as u32 {
         SEEK_SET => 0,
         SEEK_CUR => file.position.get(),
@@ -74,8 +76,8 @@ fn lseek(args: &Args) -> Result<u64> {
         }
         _ => return Err(Errno::EINVAL),
     };
-    let position = (base as i64).checked_add(offset as i64).ok_or(Errno::EOVERFLOW)?;
-    let position = u64::try_from(position).map_err(|_| Errno::EINVAL)?;
+    let position = base.wrapping_add(offset);
+    check_position(position)?;
     file.position.set(position);
     Ok(position)
 }

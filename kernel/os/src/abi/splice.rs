@@ -1,6 +1,6 @@
 //! `splice(2)`. Bytes are copied; what is spared is the program's own read and write.
 
-use super::read::{check_position, readable};
+use super::read::{check_position, check_positions, readable};
 use super::syscall::{Args, Handler};
 use super::transfer::Buffer;
 use super::write::{writable, write_on};
@@ -8,7 +8,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::file::{Access, Description, File};
 use crate::fs::pipe::{Reader, Writer};
 use crate::memory::user;
-use linux_raw_sys::general::__NR_splice;
+use linux_raw_sys::general::{__NR_splice, IN_ACCESS};
 
 crate::register!("syscall": Handler = { __NR_splice => splice });
 
@@ -24,7 +24,8 @@ fn position(file: &Description, address: u64) -> Result<u64> {
         return Ok(file.position.get());
     }
     let position = user::read(address)?;
-    check_position(file, position)?;
+    check_positions(file)?;
+    check_position(position)?;
     Ok(position)
 }
 
@@ -60,8 +61,9 @@ fn splice(args: &Args) -> Result<u64> {
             let mut access = from.access(position);
             access.nonblocking |= nonblocking && reader.is_some();
             let buffer = Buffer::new()?;
-            let got = from.read(buffer.0, room, access)?;
+            let got = from.file.read(buffer.0, room, access)?;
             if got > 0 {
+                from.tell(IN_ACCESS);
                 advance(&from, from_at, position + got as u64)?;
                 writer.write(buffer.0, got, Access { position: 0, nonblocking: false })?;
             }
@@ -79,7 +81,7 @@ fn splice(args: &Args) -> Result<u64> {
             let put = if to_at == 0 {
                 write_on(&to, buffer.0, got as u64)
             } else {
-                to.write(buffer.0, got, to.access(position)).map(|put| put as u64)
+                to.write(buffer.0, got as u64, position)
             };
             let taken = *put.as_ref().unwrap_or(&0);
             // What the other side did not take stays in the pipe.

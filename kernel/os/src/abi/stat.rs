@@ -45,11 +45,14 @@ fn tell(stat: &Stat, to: u64) -> Result<u64> {
 
 /// With `AT_EMPTY_PATH` and an empty path, the descriptor itself.
 fn stat_flags(directory: u64, address: u64, flags: u32) -> Result<Stat> {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
+        return Err(Errno::EINVAL);
+    }
     if flags & AT_EMPTY_PATH != 0 && (address == 0 || user::read::<u8>(address)? == 0) {
         return if directory as i32 == AT_FDCWD {
             Ok(path::working_directory().node.stat())
         } else {
-            Ok(file::get(directory)?.stat())
+            Ok(file::get_place(directory)?.stat())
         };
     }
     Ok(resolve_at(directory, address, flags & AT_SYMLINK_NOFOLLOW == 0)?.stat())
@@ -64,7 +67,7 @@ fn lstat(args: &Args) -> Result<u64> {
 }
 
 fn fstat(args: &Args) -> Result<u64> {
-    tell(&file::get(args.0[0])?.stat(), args.0[1])
+    tell(&file::get_place(args.0[0])?.stat(), args.0[1])
 }
 
 fn newfstatat(args: &Args) -> Result<u64> {

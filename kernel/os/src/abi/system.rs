@@ -11,6 +11,9 @@ use linux_raw_sys::system::{new_utsname, sysinfo};
 
 crate::register!("syscall": Handler = { __NR_uname => uname, __NR_sysinfo => system_information });
 
+// Nanoseconds since the start, from whatever keeps them.
+crate::hook!(fn uptimes() -> "uptime": fn() -> u64);
+
 fn uname(args: &Args) -> Result<u64> {
     fn field(text: &[u8]) -> [i8; 65] {
         let mut field = [0; 65];
@@ -37,6 +40,7 @@ fn system_information(args: &Args) -> Result<u64> {
     let mut info: sysinfo = unsafe { core::mem::zeroed() };
     info.totalram = total as u64 * PAGE;
     info.freeram = free as u64 * PAGE;
+    info.uptime = uptimes().first().map_or(0, |uptime| (uptime.item)() / 1_000_000_000) as _;
     info.procs = thread::count() as u16;
     info.mem_unit = 1;
     user::write(args.0[0], &info).map(|()| 0)

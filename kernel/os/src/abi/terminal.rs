@@ -4,8 +4,8 @@ use super::syscall::{Args, Handler};
 use crate::errno::Result;
 use crate::fs::file;
 use crate::memory::user;
-use linux_raw_sys::general::{__NR_ioctl, O_NONBLOCK};
-use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
+use linux_raw_sys::general::{__NR_ioctl, O_NONBLOCK, S_IFMT, S_IFREG};
+use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
 
 crate::register!("syscall": Handler = { __NR_ioctl => ioctl });
 
@@ -20,6 +20,11 @@ fn ioctl(args: &Args) -> Result<u64> {
         }
         FIOCLEX | FIONCLEX => {
             file::close_on_exec(fd, Some(request as u32 == FIOCLEX))?;
+        }
+        // What is left to read of a file.
+        FIONREAD if file.stat().mode & S_IFMT == S_IFREG => {
+            let left = file.stat().size.saturating_sub(file.position.get());
+            user::write(argument, &(left as u32))?;
         }
         request => return file.control(request, argument),
     }

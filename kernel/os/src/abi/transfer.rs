@@ -9,7 +9,7 @@ use crate::memory::paging::PAGE;
 use crate::memory::space::{self, Backing, Rights};
 use crate::memory::user;
 use core::sync::atomic::{AtomicU64, Ordering};
-use linux_raw_sys::general::{__NR_copy_file_range, __NR_sendfile};
+use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = { __NR_sendfile => sendfile, __NR_copy_file_range => copy_file_range });
 
@@ -55,7 +55,12 @@ fn copy(from: &Description, mut position: u64, to: &Description, count: u64) -> 
     let mut total = 0;
     while total < count {
         let length = CHUNK.min(count - total);
-        let got = from.read(buffer.0, length as usize, from.access(position))? as u64;
+        let got = match from.read(buffer.0, length, position) {
+            Err(error) if total == 0 => return Err(error),
+            // What went over did.
+            Err(_) => break,
+            Ok(got) => got,
+        };
         if got == 0 {
             break;
         }
@@ -93,6 +98,9 @@ fn advance(file: &Description, address: u64, position: u64) -> Result<()> {
 fn sendfile(args: &Args) -> Result<u64> {
     let [to, from, offset, count, ..] = args.0;
     let (from, to) = (readable(from)?, writable(to)?);
+    if to.flags.get() & O_APPEND != 0 {
+        return Err(Errno::EINVAL);
+    }
     let start = position(&from, offset)?;
     let done = copy(&from, start, &to, count)?;
     advance(&from, offset, start + done)?;
@@ -105,8 +113,23 @@ fn copy_file_range(args: &Args) -> Result<u64> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
+    for file in [&from, &to] {
+        match file.stat().mode & S_IFMT {
+            S_IFREG => {}
+            S_IFDIR => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    if to.flags.get() & O_APPEND != 0 {
+        return Err(Errno::EBADF);
+    }
     let start = position(&from, from_offset)?;
     let target = position(&to, to_offset)?;
+    let (source, goal) = (from.stat(), to.stat());
+    let is_same = (source.filesystem, source.inode) == (goal.filesystem, goal.inode);
+    if is_same && start < target.saturating_add(count) && target < start.saturating_add(count) {
+        return Err(Errno::EINVAL);
+    }
     let before = to.position.replace(target);
     let done = copy(&from, start, &to, count);
     to.position.set(before);

@@ -1,8 +1,8 @@
 //! `preadv(2)`, `pwritev(2)`, `preadv2(2)`, `pwritev2(2)`.
 
-use super::read::{check_position, readable, readv};
+use super::read::{check_position, check_positions, readable, readv};
 use super::syscall::{Args, Handler};
-use super::write::{writable, writev};
+use super::write::{place, writable, writev};
 use crate::errno::{Errno, Result};
 use crate::fs::file::each_part;
 use linux_raw_sys::general::*;
@@ -16,10 +16,11 @@ crate::register!("syscall": Handler = {
 
 fn preadv(args: &Args) -> Result<u64> {
     let [fd, vector, count, mut position, ..] = args.0;
+    check_position(position)?;
     let file = readable(fd)?;
-    check_position(&file, position)?;
+    check_positions(&file)?;
     each_part(vector, count, |to, length| {
-        let done = file.read(to, length as usize, file.access(position))? as u64;
+        let done = file.read(to, length, position)?;
         position += done;
         Ok(done)
     })
@@ -36,10 +37,12 @@ fn preadv2(args: &Args) -> Result<u64> {
 
 fn pwritev(args: &Args) -> Result<u64> {
     let [fd, vector, count, mut position, ..] = args.0;
+    check_position(position)?;
     let file = writable(fd)?;
-    check_position(&file, position)?;
+    check_positions(&file)?;
+    position = place(&file, position);
     each_part(vector, count, |from, length| {
-        let done = file.write(from, length as usize, file.access(position))? as u64;
+        let done = file.write(from, length, position)?;
         position += done;
         Ok(done)
     })

@@ -4,6 +4,8 @@ use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::instructions::port::Port;
 
+crate::register!("uptime": fn() -> u64 = { 10 => now });
+
 /// Nanoseconds per cycle as a fixed-point fraction of 2^32; zero until the first question.
 static SCALE: AtomicU64 = AtomicU64::new(0);
 /// Counter at the first instruction that asked; time runs from there.

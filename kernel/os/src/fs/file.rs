@@ -3,6 +3,7 @@
 use super::path::Location;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
+use crate::list;
 use crate::memory::user;
 use crate::sched::wait::Queue;
 use alloc::rc::Rc;
@@ -10,7 +11,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use linux_raw_sys::general::{UIO_MAXIOV, iovec};
+use linux_raw_sys::general::{IN_ACCESS, IN_CLOSE, IN_MODIFY, O_PATH, UIO_MAXIOV, iovec};
 
 /// What `stat(2)` tells.
 #[derive(Clone, Copy, Default)]
@@ -104,6 +105,10 @@ pub trait File: Any {
     }
 }
 
+// Told of what was done with an open file: `IN_*` of `inotify(7)`.
+crate::hook!(fn watchers() -> "file-used": fn(&Description, u32));
+// Told that a descriptor was closed.
+crate::hook!(fn closers() -> "closed": fn());
 // Whether a mapping may write to a file.
 crate::hook!(fn page_writers() -> "file-written": fn(&dyn Pages) -> bool);
 // Told that a file's pages from one on are no longer the frames that mappings show; true: what private mappings have made of them goes too.
@@ -152,9 +157,41 @@ impl Description {
         Access { position, nonblocking: self.flags.get() & linux_raw_sys::general::O_NONBLOCK != 0 }
     }
 
+    /// Tells those who watch what was done: `IN_*` of `inotify(7)`.
+    #[inline(never)]
+    pub fn tell(&self, what: u32) {
+        for watcher in watchers() {
+            (watcher.item)(self, what);
+        }
+    }
+
+    /// Reads from a position on to the program's memory, as much as Linux does at once at most, and tells of it.
+    pub fn read(&self, to: u64, count: u64, position: u64) -> Result<u64> {
+        let done = self.file.read(to, count.min(MOST_AT_ONCE) as usize, self.access(position))?;
+        if done > 0 {
+            self.tell(IN_ACCESS);
+        }
+        Ok(done as u64)
+    }
+
+    /// Writes to a position on, likewise.
+    pub fn write(&self, from: u64, count: u64, position: u64) -> Result<u64> {
+        let done = self.file.write(from, count.min(MOST_AT_ONCE) as usize, self.access(position))?;
+        if done > 0 {
+            self.tell(IN_MODIFY);
+        }
+        Ok(done as u64)
+    }
+
     /// The file as what it is, if it is a `T`.
     pub fn downcast<T: File>(&self) -> Option<&T> {
         (&*self.file as &dyn Any).downcast_ref()
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        self.tell(IN_CLOSE);
     }
 }
 
@@ -176,6 +213,14 @@ static TABLE: KernelCell<Vec<Option<Descriptor>>> = KernelCell::new(Vec::new());
 /// Linux moves at most this many bytes in one call (`read(2)` and `write(2)`, notes).
 pub const MOST_AT_ONCE: u64 = 0x7fff_f000;
 
+// Moves the parts of a vector (address and count; true: to the file) at once, for files to which it matters; `None`: not this one.
+crate::hook!(fn movers() -> "vector": fn(&Description, u64, u64, bool) -> Option<Result<u64>>);
+
+/// Moves the parts of a vector at once, where that is not the same as one after the other.
+pub fn move_vector(file: &Description, vector: u64, count: u64, writes: bool) -> Option<Result<u64>> {
+    movers().first().and_then(|mover| (mover.item)(file, vector, count, writes))
+}
+
 /// Has `part` done for each part of a vector in turn, which is given an address and a length and says how many bytes went over, until
 /// one is not done whole.
 pub fn each_part(vector: u64, count: u64, mut part: impl FnMut(u64, u64) -> Result<u64>) -> Result<u64> {
@@ -183,24 +228,27 @@ pub fn each_part(vector: u64, count: u64, mut part: impl FnMut(u64, u64) -> Resu
         return Err(Errno::EINVAL);
     }
     let mut total: u64 = 0;
-    for index in 0..count {
-        let iovec: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
-        if iovec.iov_len as i64 <= -1 {
-            return Err(Errno::EINVAL);
-        }
-        let length = iovec.iov_len.min(MOST_AT_ONCE - total);
-        if length == 0 {
-            continue;
-        }
-        match part(iovec.iov_base as u64, length) {
-            Ok(done) => {
-                total += done;
-                if done < length {
-                    break;
-                }
+    // All of it is looked at before anything moves.
+    for moves in [false, true] {
+        for index in 0..count {
+            let iovec: iovec = user::read(vector + index * size_of::<iovec>() as u64)?;
+            if (iovec.iov_len as i64) < 0 {
+                return Err(Errno::EINVAL);
             }
-            Err(error) if total == 0 => return Err(error),
-            Err(_) => break,
+            let length = iovec.iov_len.min(MOST_AT_ONCE - total);
+            if length == 0 || !moves {
+                continue;
+            }
+            match part(iovec.iov_base as u64, length) {
+                Ok(done) => {
+                    total += done;
+                    if done < length {
+                        return Ok(total);
+                    }
+                }
+                Err(error) if total == 0 => return Err(error),
+                Err(_) => return Ok(total),
+            }
         }
     }
     Ok(total)
@@ -209,7 +257,7 @@ pub fn each_part(vector: u64, count: u64, mut part: impl FnMut(u64, u64) -> Resu
 /// The open descriptor that a file name stands for.
 pub fn named(name: &[u8]) -> Result<u64> {
     let fd = core::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(Errno::ENOENT)?;
-    get(fd).map_err(|_| Errno::ENOENT)?;
+    get_place(fd).map_err(|_| Errno::ENOENT)?;
     Ok(fd)
 }
 
@@ -243,18 +291,43 @@ static LOWEST: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the table hold a descriptor.
 fn reach(table: &mut Vec<Option<Descriptor>>, index: usize) -> Result<()> {
-    if let Some(more @ 1..) = (index + 1).checked_sub(table.len()) {
-        table.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
-        table.resize_with(index + 1, || None);
+    while table.len() <= index {
+        list::push(table, None)?;
     }
     Ok(())
 }
 
-/// What a descriptor names.
+/// What a descriptor names, if it was opened for more than to name a place (`O_PATH`).
+#[inline]
 pub fn get(fd: u64) -> Result<Rc<Description>> {
+    get_without(fd, O_PATH)
+}
+
+/// What a descriptor names, if only a place.
+#[inline]
+pub fn get_place(fd: u64) -> Result<Rc<Description>> {
+    get_without(fd, 0)
+}
+
+/// What a descriptor names, unless it has any of these flags.
+#[inline(never)]
+fn get_without(fd: u64, flags: u32) -> Result<Rc<Description>> {
     let table = TABLE.borrow();
-    let slot = table.get(fd as u32 as usize).and_then(Option::as_ref);
-    slot.map(|descriptor| descriptor.description.clone()).ok_or(Errno::EBADF)
+    match table.get(fd as u32 as usize) {
+        Some(Some(descriptor)) if descriptor.description.flags.get() & flags == 0 => {
+            Ok(descriptor.description.clone())
+        }
+        _ => Err(Errno::EBADF),
+    }
+}
+
+/// Fails if there is no room for one more descriptor.
+pub fn check_room() -> Result<()> {
+    let table = TABLE.borrow();
+    let known = LOWEST.load(Ordering::Relaxed);
+    let lowest = (known..table.len()).find(|&index| table[index].is_none()).unwrap_or(table.len().max(known));
+    LOWEST.store(lowest, Ordering::Relaxed);
+    if lowest < limit() { Ok(()) } else { Err(Errno::EMFILE) }
 }
 
 /// The lowest free descriptor at or above `lowest`, now naming this description.
@@ -328,6 +401,10 @@ pub fn close(fd: u64) -> Result<()> {
 fn let_go(descriptor: Descriptor) {
     if Rc::strong_count(&descriptor.description) == 1 {
         descriptor.description.file.finish();
+    }
+    drop(descriptor);
+    for hook in closers() {
+        (hook.item)();
     }
 }
 

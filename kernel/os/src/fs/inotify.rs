@@ -1,12 +1,10 @@
 //! `inotify(7)`: events about files, to be read from a descriptor.
 //!
 //! There is one process, so that everything that happens goes through its own calls: those that change names tell of it, and a file that is
-//! opened by its path is replaced by a [`open::Watched`] that tells of reads, writes and the close. What is watched is a node; it is known again
+//! open tells of reads, writes and the close. What is watched is a node; it is known again
 //! by its file system and inode.
 
-mod open;
-
-use super::file::{self, Access, File, Readiness, Stat};
+use super::file::{self, Access, Description, File, Readiness, Stat};
 use super::node::{Event, Name, Node, Wish, permit};
 use super::path::{self, Location};
 use super::synthetic::{Names, Text};
@@ -22,7 +20,7 @@ use alloc::format;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
 
@@ -33,6 +31,7 @@ crate::register!("syscall": Handler = {
     __NR_inotify_rm_watch => inotify_rm_watch,
 });
 crate::register!("file-event": fn(&Event) = { 10 => happened });
+crate::register!("file-used": fn(&Description, u32) = { 10 => used });
 crate::register!("process-file": fn(&mut Names) = { 30 => add_limits });
 
 crate::param! {
@@ -116,6 +115,8 @@ struct Instance {
 
 static INSTANCES: KernelCell<Vec<Weak<Instance>>> = KernelCell::new(Vec::new());
 static COOKIE: AtomicU32 = AtomicU32::new(0);
+/// Watches in all instances. Without any, what is done to files is of no interest.
+static WATCHES: AtomicUsize = AtomicUsize::new(0);
 
 fn instances() -> Vec<Rc<Instance>> {
     INSTANCES.borrow().iter().filter_map(Weak::upgrade).collect()
@@ -172,6 +173,7 @@ impl Instance {
         let Some(at) = watches.iter().position(is_it) else { return false };
         let watch = watches.remove(at);
         drop(watches);
+        WATCHES.fetch_sub(1, Ordering::Relaxed);
         self.push(watch.number, IN_IGNORED, 0, &[]);
         true
     }
@@ -282,7 +284,7 @@ fn emit_at(location: &Location, what: u32) {
 }
 
 fn happened(event: &Event) {
-    if INSTANCES.borrow().iter().all(|instance| instance.strong_count() == 0) {
+    if WATCHES.load(Ordering::Relaxed) == 0 {
         return;
     }
     match event {
@@ -315,6 +317,34 @@ fn happened(event: &Event) {
             }
         }
         Event::Changed(location, what) => emit_at(location, *what),
+    }
+}
+
+/// What was done with an open file.
+fn used(description: &Description, what: u32) {
+    if WATCHES.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let Some(location) = &description.location else { return };
+    let flags = description.flags.get();
+    if flags & O_PATH != 0 || !matches!(location.node.kind(), S_IFREG | S_IFDIR) {
+        return;
+    }
+    match what {
+        IN_CLOSE => {
+            emit_at(location, if flags & O_ACCMODE == O_RDONLY { IN_CLOSE_NOWRITE } else { IN_CLOSE_WRITE });
+            // The last that held a file without a name may have been this.
+            if location.node.stat().links == 0 {
+                gone(&location.node);
+            }
+        }
+        what => emit_at(location, what),
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        WATCHES.fetch_sub(self.watches.get_mut().len(), Ordering::Relaxed);
     }
 }
 
@@ -423,6 +453,7 @@ fn inotify_add_watch(args: &Args) -> Result<u64> {
     }
     let number = instance.last.get().checked_add(1).ok_or(Errno::ENOSPC)?;
     list::push(&mut watches, Watch { number, key, node, mask: mask & KEPT })?;
+    WATCHES.fetch_add(1, Ordering::Relaxed);
     instance.last.set(number);
     Ok(number as u64)
 }

@@ -88,33 +88,18 @@ pub enum Event<'a> {
         to: Name<'a>,
         replaced: Option<&'a Rc<dyn Node>>,
     },
-    /// Contents or attributes have changed otherwise than by writing to an open file: `IN_*` of `inotify(7)`.
+    /// It was opened, or contents or attributes have changed otherwise than by writing to an open file: `IN_*` of `inotify(7)`.
     Changed(&'a Location, u32),
 }
 
 // Told of events.
 crate::hook!(fn watchers() -> "file-event": fn(&Event));
-// Told of a file that is being opened by its path, with O_* flags; what it returns is opened in its place.
-crate::hook!(fn openers() -> "file-opened": fn(&Rc<Location>, Rc<dyn File>, u32) -> Rc<dyn File>);
-// Told of a directory that is being opened.
-crate::hook!(fn directory_openers() -> "directory-opened": fn(&Rc<Location>) -> Rc<dyn Witness>);
 
 /// Tells those who watch.
 pub fn tell(event: &Event) {
     for watcher in watchers() {
         (watcher.item)(event);
     }
-}
-
-/// What stands for a file that has been opened by its path.
-pub fn opened(location: &Rc<Location>, file: Rc<dyn File>, flags: u32) -> Rc<dyn File> {
-    openers().iter().fold(file, |file, opener| (opener.item)(location, file, flags))
-}
-
-/// Told of what is done with an open directory; goes when it is closed.
-pub trait Witness {
-    /// Its entries were asked for.
-    fn listed(&self);
 }
 
 /// A file, directory or link, open or not. What a file system cannot do is EROFS by default: file systems that change override it.
@@ -197,19 +182,11 @@ impl dyn Node {
 pub struct Directory {
     pub node: Rc<dyn Node>,
     pub entries: RefCell<Option<Vec<DirectoryEntry>>>,
-    pub witness: Option<Rc<dyn Witness>>,
 }
 
 impl Directory {
-    /// Names a place only (`O_PATH`): of no interest to anybody.
     pub fn of(location: &Location) -> Self {
-        Self { node: location.node.clone(), entries: RefCell::new(None), witness: None }
-    }
-
-    /// To be listed.
-    pub fn open(location: &Rc<Location>) -> Self {
-        let witness = directory_openers().first().map(|opener| (opener.item)(location));
-        Self { witness, ..Self::of(location) }
+        Self { node: location.node.clone(), entries: RefCell::new(None) }
     }
 }
 

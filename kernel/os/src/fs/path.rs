@@ -37,18 +37,20 @@ fn with_tree<T>(look: impl FnOnce(&mut Tree) -> T) -> T {
     look(tree.get_or_insert_with(plant))
 }
 
+#[inline(never)]
 fn plant() -> Tree {
     let root = Rc::new(Location { path: b"/".to_vec(), node: super::root::root() });
     Tree { working_directory: root.clone(), root }
 }
 
 /// The root of all paths.
+#[inline(never)]
 pub fn root() -> Rc<Location> {
     with_tree(|tree| tree.root.clone())
 }
 
 fn root_node() -> Rc<dyn Node> {
-    with_tree(|tree| tree.root.node.clone())
+    root().node.clone()
 }
 
 pub fn working_directory() -> Rc<Location> {
@@ -62,6 +64,17 @@ pub fn set_working_directory(location: Rc<Location>) -> Result<()> {
     permit(&*location.node, Wish::Use(X_OK))?;
     with_tree(|tree| tree.working_directory = location);
     Ok(())
+}
+
+/// A directory has moved, and the working directory with it if that is there or below.
+pub fn moved(from: &[u8], to: &[u8]) {
+    let here = working_directory();
+    if let Some(below) = here.path.strip_prefix(from)
+        && (below.is_empty() || below.starts_with(b"/"))
+    {
+        let location = Rc::new(Location { path: [to, below].concat(), node: here.node.clone() });
+        with_tree(|tree| tree.working_directory = location);
+    }
 }
 
 /// The path of a name in a directory.
@@ -151,8 +164,26 @@ fn first_name(path: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, &rest[rest.iter().take_while(|&&byte| byte == b'/').count()..]))
 }
 
-/// Walks a path from a directory; `follow` says whether a link at its end is followed.
-pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
+/// What a link at the end of a path stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// What it leads to.
+    Followed,
+    /// Itself, unless a slash behind it asks for what it leads to.
+    Itself,
+    /// Itself in any case: it is the name that is made, moved or taken away. Nor has what is there to be a directory because of a slash.
+    Name,
+}
+
+impl Last {
+    /// By whether links at the end are followed.
+    pub fn of(follow: bool) -> Self {
+        if follow { Self::Followed } else { Self::Itself }
+    }
+}
+
+/// Walks a path from a directory.
+pub fn walk(from: &Rc<Location>, path: &[u8], last: Last) -> Result<Target> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
@@ -183,7 +214,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
         }
         if name == b".." {
             leave(&mut place);
-            node = walk(from, &place, true)?.found.ok_or(Errno::ENOENT)?;
+            node = walk(from, &place, Last::Followed)?.found.ok_or(Errno::ENOENT)?;
             continue;
         }
         if name.len() > LONGEST_NAME {
@@ -205,7 +236,9 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
             Err(error) => return Err(error),
         };
         let kind = next.kind();
-        if kind == S_IFLNK && (follow || !is_last || must_be_directory) {
+        if kind == S_IFLNK
+            && (last == Last::Followed || !is_last || must_be_directory && last == Last::Itself)
+        {
             links += 1;
             if links > MOST_LINKS {
                 return Err(Errno::ELOOP);
@@ -227,7 +260,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
             continue;
         }
         if is_last {
-            if must_be_directory && kind != S_IFDIR {
+            if must_be_directory && kind != S_IFDIR && last != Last::Name {
                 return Err(Errno::ENOTDIR);
             }
             return Ok(Target {
@@ -247,5 +280,5 @@ pub fn walk(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Target> {
 
 /// The location that a path leads to.
 pub fn resolve(from: &Rc<Location>, path: &[u8], follow: bool) -> Result<Rc<Location>> {
-    walk(from, path, follow)?.location()
+    walk(from, path, Last::of(follow))?.location()
 }

@@ -4,7 +4,6 @@ use super::socket::{self, Part, Protocol, Reply};
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file::Description;
-use crate::list;
 use crate::memory::user;
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
@@ -32,15 +31,7 @@ fn parts(header: &Header) -> Result<Vec<Part>> {
     if count > u64::from(UIO_MAXIOV) {
         return Err(Errno::EMSGSIZE);
     }
-    let mut parts = Vec::new();
-    let mut total = 0u64;
-    for index in 0..count {
-        let part: iovec = user::read(address + index * size_of::<iovec>() as u64)?;
-        total =
-            total.checked_add(part.iov_len).filter(|&total| total <= i64::MAX as u64).ok_or(Errno::EINVAL)?;
-        list::push(&mut parts, Part { address: part.iov_base as u64, length: part.iov_len as usize })?;
-    }
-    Ok(parts)
+    socket::parts(address, count)
 }
 
 fn send_one(description: &Description, protocol: &dyn Protocol, header: u64, flags: u32) -> Result<u64> {

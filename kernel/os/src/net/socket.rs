@@ -7,6 +7,7 @@ pub use options::number;
 
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Access, Description, File, Readiness, Stat};
+use crate::list;
 use crate::memory::user;
 use crate::sched::wait::Queue;
 use alloc::rc::Rc;
@@ -16,6 +17,8 @@ use core::cell::Cell;
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
 use linux_raw_sys::net::*;
+
+crate::register!("vector": fn(&Description, u64, u64, bool) -> Option<Result<u64>> = { 10 => move_vector });
 
 /// Makes a socket of a family: from its type and its protocol.
 pub type Family = fn(u32, u32) -> Result<Rc<dyn Protocol>>;
@@ -293,6 +296,37 @@ pub fn get(fd: u64) -> Result<(Rc<Description>, Rc<dyn Protocol>)> {
     let description = file::get(fd)?;
     let protocol = description.downcast::<Socket>().ok_or(Errno::ENOTSOCK)?.protocol.clone();
     Ok((description, protocol))
+}
+
+/// Parts as a vector of the program's lists them.
+pub fn parts(address: u64, count: u64) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut total = 0u64;
+    for index in 0..count {
+        let part: linux_raw_sys::general::iovec = user::read(address + index * 16)?;
+        total =
+            total.checked_add(part.iov_len).filter(|&total| total <= i64::MAX as u64).ok_or(Errno::EINVAL)?;
+        list::push(&mut parts, Part { address: part.iov_base as u64, length: part.iov_len as usize })?;
+    }
+    Ok(parts)
+}
+
+/// `readv(2)` and `writev(2)`: a datagram is one, however many parts it has.
+fn move_vector(file: &Description, address: u64, count: u64, writes: bool) -> Option<Result<u64>> {
+    let protocol = &file.downcast::<Socket>()?.protocol;
+    let moved = || {
+        let parts = parts(
+            address,
+            Some(count).filter(|&count| count <= u64::from(UIO_MAXIOV)).ok_or(Errno::EINVAL)?,
+        )?;
+        let call = call(file, &parts, 0);
+        if writes {
+            send(&**protocol, &call, None, &[])
+        } else {
+            protocol.receive(&call, &mut Reply::default())
+        }
+    };
+    Some(moved().map(|moved| moved as u64))
 }
 
 /// A descriptor for a socket, under the flags of a type.

@@ -6,7 +6,7 @@ use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{Description, Readiness, Stat};
 use crate::fs::node::{Event, Name, Wish, permit, tell};
-use crate::fs::path;
+use crate::fs::path::{self, Last};
 use crate::list;
 use crate::sched::wait::Queue;
 use alloc::collections::VecDeque;
@@ -330,7 +330,7 @@ impl Protocol for Unix {
             }
             Some(0) => (Place::Abstract(path.to_vec()), path.to_vec()),
             _ => {
-                let target = path::walk(&path::working_directory(), path, true)?;
+                let target = path::walk(&path::working_directory(), path, Last::Name)?;
                 if target.found.is_some() || target.name().is_empty() {
                     return Err(Errno::EADDRINUSE);
                 }
