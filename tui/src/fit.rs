@@ -84,20 +84,9 @@ pub fn scan_files(
     let paths: Vec<&str> = served.iter().filter_map(|served| served.word.strip_prefix("path:")).collect();
     let started = Instant::now();
     let progress = Progress::new();
-    let mut inputs = inputs;
-    let mut skipped = Vec::new();
-    let result = loop {
-        match scan::scan(&inputs, &paths, &|done, total| progress.tell(done, total)) {
-            // Beside the program lie files of all kinds; one that only looks like a library is none.
-            Err((at, error)) if at > 0 => {
-                let failure = Failure::from_kernel(&error);
-                skipped.push(format!("{}: {}", inputs.remove(at).name, failure.message));
-            }
-            result => break result,
-        }
-    };
+    let result = scan::scan(&inputs, &paths, &|done, total| progress.tell(done, total));
     progress.end();
-    let found = result.map_err(|(_, error)| {
+    let found = result.map_err(|error| {
         let failure = Failure::from_kernel(&error);
         let name = files.first().map_or("", |(name, _)| *name);
         Failure { message: format!("{name} cannot be scanned: {}", failure.message), ..failure }
@@ -115,8 +104,12 @@ pub fn scan_files(
         evidence.add_found(word, found.count as u64, &found.places);
     }
     Ok(Scanned {
-        files: inputs.len(),
-        skipped,
+        files: inputs.len() - found.skipped.len(),
+        skipped: found
+            .skipped
+            .iter()
+            .map(|(name, error)| format!("{name}: {}", Failure::from_kernel(error).message))
+            .collect(),
         instructions: found.instructions,
         unknown: found.unknown.count as u64,
         unknown_at: found.unknown.places,

@@ -3,8 +3,9 @@
 //! Everything is read through the program headers, as a loader does; section headers are only a hint, and may be missing.
 //! No number of the file is believed: what points outside of it is left out.
 
-use std::collections::HashMap;
 use std::ops::Range;
+
+use rustc_hash::FxHashMap;
 
 use super::ScanError;
 
@@ -62,7 +63,7 @@ pub(super) struct Elf<'d> {
     /// Functions by the unwind table.
     pub unwound: Vec<Range<u64>>,
     /// Words that the loader fills in: with the address of a name (its place in `dynamic`)…
-    pub named_slots: HashMap<u64, u32>,
+    pub named_slots: FxHashMap<u64, u32>,
     /// … that only code reads, while others are in data.
     pub data_names: Vec<u32>,
     /// Addresses in data, of functions and of texts: where they are, and what.
@@ -264,7 +265,7 @@ impl<'d> Elf<'d> {
     }
 
     fn read_dynamic(&mut self, table: &'d [u8]) {
-        let mut tags: HashMap<u64, u64> = HashMap::new();
+        let mut tags: FxHashMap<u64, u64> = FxHashMap::default();
         for entry in table.chunks_exact(16) {
             match (u64_at(entry, 0), u64_at(entry, 8)) {
                 (Some(0), _) => break,
@@ -332,7 +333,7 @@ impl<'d> Elf<'d> {
     }
 
     /// How many names for linking there are: their table does not say.
-    fn symbol_count(&self, tags: &HashMap<u64, u64>, relocations: &[&[u8]]) -> usize {
+    fn symbol_count(&self, tags: &FxHashMap<u64, u64>, relocations: &[&[u8]]) -> usize {
         let used = relocations.iter().flat_map(|table| table.chunks_exact(24)).filter_map(|e| u64_at(e, 8));
         let used = used.map(|info| (info >> 32) as usize + 1).max().unwrap_or(0);
         let old = tags.get(&4).and_then(|at| u32_at(self.at(*at)?, 4)).unwrap_or(0) as usize;

@@ -127,7 +127,7 @@ impl Val {
 }
 
 /// Words on the stack that were written, by their distance from the stack pointer at entry.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, PartialEq, Default)]
 pub(super) struct Stack(Vec<(i64, Val)>);
 
 impl Stack {
@@ -151,10 +151,32 @@ impl Stack {
 }
 
 /// The registers and the stack at a point.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct State {
     pub registers: [Val; 16],
     pub stack: Stack,
+}
+
+impl Clone for Stack {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn clone_from(&mut self, from: &Self) {
+        self.0.clone_from(&from.0);
+    }
+}
+
+impl Clone for State {
+    fn clone(&self) -> Self {
+        Self { registers: self.registers.clone(), stack: self.stack.clone() }
+    }
+
+    /// Most of what is copied is copied into what is there already: this is where following spends its time.
+    fn clone_from(&mut self, from: &Self) {
+        self.registers.clone_from(&from.registers);
+        self.stack.clone_from(&from.stack);
+    }
 }
 
 /// Numbers of general registers, as `Entry` has them.
@@ -274,9 +296,13 @@ pub(super) fn follow(elf: &Elf<'_>, range: &Range<u64>) -> Flow {
     let mut elsewhere: Option<State> = None;
     // In the order of addresses, which is nearly the order in which they run.
     let mut work = BTreeSet::from([0]);
+    let mut state = State::unknown();
     loop {
         while let Some(block) = work.pop_first() {
-            let Some(mut state) = before[block].clone() else { continue };
+            match &before[block] {
+                Some(before) => state.clone_from(before),
+                None => continue,
+            }
             for instruction in &instructions[blocks.range(block, instructions.len())] {
                 machine.step(&mut state, instruction);
             }

@@ -18,7 +18,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::elf::Elf;
@@ -84,27 +83,37 @@ pub struct Scan {
     pub instructions: u64,
     /// Functions that there are, and those that can run.
     pub functions: (usize, usize),
+    /// Files besides the program that are no libraries, by name, and why.
+    pub skipped: Vec<(String, ScanError)>,
 }
 
 /// Scans a program with its libraries. `served` are beginnings of paths that somebody serves, with which texts that have
 /// no end of their own are recognised. `progress` is told the bytes that were read, and of how many.
 ///
 /// # Errors
-/// When a file is no program or library, by its place in `inputs`.
+/// When the program is none.
 pub fn scan(
     inputs: &[Input<'_>],
     served: &[&str],
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Scan, (usize, ScanError)> {
-    let elves: Vec<Result<Elf<'_>, ScanError>> = inputs.iter().map(|input| Elf::read(input.bytes)).collect();
+) -> Result<Scan, ScanError> {
     let mut objects = Vec::with_capacity(inputs.len());
-    for (at, (elf, input)) in elves.into_iter().zip(inputs).enumerate() {
-        objects.push(Object::new(input, elf.map_err(|error| (at, error))?));
+    let mut skipped = Vec::new();
+    for (input, elf) in inputs.iter().zip(on_all_processors(inputs, |input| Elf::read(input.bytes))) {
+        match elf {
+            Ok(elf) => objects.push(Object::new(input, elf)),
+            // Beside the program lie files of all kinds; one that only looks like a library is none.
+            Err(error) if !objects.is_empty() => skipped.push((input.name.to_owned(), error)),
+            Err(error) => return Err(error),
+        }
     }
     read_all(&mut objects, progress);
-    objects.iter_mut().for_each(Object::divide);
+    let starts = on_all_processors(&objects, Object::divide);
+    for (object, starts) in objects.iter_mut().zip(starts) {
+        object.begin_at(starts);
+    }
     let reach = reach::mark(&objects);
-    Ok(sites::resolve(&objects, &reach, served))
+    Ok(Scan { skipped, ..sites::resolve(&objects, &reach, served) })
 }
 
 /// A short digest of a file's contents: tells whether it is still the one that was scanned.
@@ -132,29 +141,42 @@ fn read_all(objects: &mut [Object<'_>], progress: &(dyn Fn(u64, u64) + Sync)) {
         }
     }
     let total: u64 = pieces.iter().map(|(_, range)| range.end - range.start).sum();
-    let (next, done) = (AtomicUsize::new(0), std::sync::atomic::AtomicU64::new(0));
-    let read: Vec<Mutex<Option<code::Code>>> = pieces.iter().map(|_| Mutex::new(None)).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces.len());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((object, range)) = pieces.get(at) else { break };
-                    let object = &objects[*object];
-                    let code = code::read(&object.elf, range.clone(), &object.known);
-                    if let Ok(mut place) = read[at].lock() {
-                        *place = Some(code);
-                    }
-                    let size = range.end - range.start;
-                    progress(done.fetch_add(size, Ordering::Relaxed) + size, total);
-                }
-            });
-        }
+    let done = std::sync::atomic::AtomicU64::new(0);
+    let read = on_all_processors(&pieces, |(object, range)| {
+        let object = &objects[*object];
+        let code = code::read(&object.elf, range.clone(), &object.known);
+        let size = range.end - range.start;
+        progress(done.fetch_add(size, Ordering::Relaxed) + size, total);
+        code
     });
     for ((object, _), code) in pieces.iter().zip(read) {
-        if let Ok(Some(code)) = code.into_inner() {
-            objects[*object].code.append(code);
-        }
+        objects[*object].code.append(code);
     }
+}
+
+/// Does a piece of work for each item, on all processors; the results in the order of the items.
+fn on_all_processors<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let turn = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { break done };
+            done.push((at, work(item)));
+        }
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(turn)).collect();
+        let mut all = turn();
+        for other in others {
+            match other.join() {
+                Ok(more) => all.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, result)| result).collect()
 }

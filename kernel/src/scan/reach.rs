@@ -1,7 +1,8 @@
 //! Which functions can run.
 
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Input;
 use super::code::{Code, Edge, within};
@@ -18,7 +19,7 @@ pub(super) struct Object<'d> {
     /// Where functions begin: these, and what is called or has its address taken.
     pub starts: Vec<u64>,
     /// Names that it gives, with their functions.
-    exports: HashMap<&'d str, Vec<u64>>,
+    exports: FxHashMap<&'d str, Vec<u64>>,
     /// Everything in it counts.
     pub whole: bool,
 }
@@ -29,13 +30,13 @@ pub(super) type Function = (u32, u32);
 /// What can run.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
-    pub live: HashSet<Function>,
+    pub live: FxHashSet<Function>,
     /// Who calls or jumps to a function: the caller, the address, and whether it is a jump (or runs on into it).
-    pub callers: HashMap<Function, Vec<(Function, u64, bool)>>,
+    pub callers: FxHashMap<Function, Vec<(Function, u64, bool)>>,
     /// Functions that somebody has the address of.
-    pub taken: HashSet<Function>,
+    pub taken: FxHashSet<Function>,
     /// Which functions take a function's address in their code.
-    pub takers: HashMap<Function, Vec<Function>>,
+    pub takers: FxHashMap<Function, Vec<Function>>,
 }
 
 impl<'d> Object<'d> {
@@ -46,7 +47,7 @@ impl<'d> Object<'d> {
         known.retain(|at| elf.is_code(*at));
         known.sort_unstable();
         known.dedup();
-        let mut exports: HashMap<&str, Vec<u64>> = HashMap::new();
+        let mut exports: FxHashMap<&str, Vec<u64>> = FxHashMap::default();
         for symbol in elf.dynamic.iter().filter(|s| s.defined && !s.name.is_empty() && elf.is_code(s.address))
         {
             exports.entry(symbol.name).or_default().push(symbol.address);
@@ -63,7 +64,7 @@ impl<'d> Object<'d> {
     }
 
     /// Finds where functions begin, once the instructions have been read.
-    pub fn divide(&mut self) {
+    pub fn divide(&self) -> Vec<u64> {
         let elf = &self.elf;
         let mut starts = self.known.clone();
         starts.extend(elf.code.iter().map(|range| range.start));
@@ -91,9 +92,13 @@ impl<'d> Object<'d> {
         starts.append(&mut more);
         starts.sort_unstable();
         starts.dedup();
+        starts
+    }
+
+    /// Keeps where functions begin.
+    pub fn begin_at(&mut self, starts: Vec<u64>) {
         self.starts = starts;
-        let few = self.known.len() < 2;
-        self.whole |= few;
+        self.whole |= self.known.len() < 2;
     }
 
     /// The function that an address lies in.
@@ -147,8 +152,13 @@ impl<'d> Object<'d> {
 
 /// Marks what can run.
 pub(super) fn mark(objects: &[Object<'_>]) -> Reach {
-    let mut marking =
-        Marking { objects, reach: Reach::default(), work: Vec::new(), by_name: false, given: HashMap::new() };
+    let mut marking = Marking {
+        objects,
+        reach: Reach::default(),
+        work: Vec::new(),
+        by_name: false,
+        given: FxHashMap::default(),
+    };
     for (at, object) in objects.iter().enumerate() {
         for (name, addresses) in &object.exports {
             let all = marking.given.entry(name).or_default();
@@ -168,7 +178,7 @@ struct Marking<'o, 'd> {
     work: Vec<Function>,
     /// Whether functions are also looked up by name at run time.
     by_name: bool,
-    given: HashMap<&'o str, Vec<(u32, u64)>>,
+    given: FxHashMap<&'o str, Vec<(u32, u64)>>,
 }
 
 impl Marking<'_, '_> {
@@ -191,7 +201,7 @@ impl Marking<'_, '_> {
         for address in object.elf.initial.iter().chain([&object.elf.entry]) {
             self.taken(at, *address);
         }
-        let called: HashSet<u64> = object.code.called.iter().copied().collect();
+        let called: FxHashSet<u64> = object.code.called.iter().copied().collect();
         for (slot, address) in &object.elf.pointers {
             match called.contains(slot) {
                 true => drop(self.live(at, *address)),

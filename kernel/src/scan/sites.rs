@@ -1,7 +1,9 @@
 //! Which call each `syscall` instruction makes, and with which arguments.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::code::within;
 use super::flow::{self, Atom, Flow, State, Val, reg};
@@ -38,12 +40,13 @@ pub(super) fn resolve(objects: &[Object<'_>], reach: &Reach, served: &[&str]) ->
         objects,
         reach,
         served,
-        flows: HashMap::new(),
-        states: HashMap::new(),
+        flows: FxHashMap::default(),
+        states: FxHashMap::default(),
         looks: 0,
-        values: HashMap::new(),
+        values: FxHashMap::default(),
         scan: Scan::default(),
     };
+    resolver.prepare();
     resolver.follow_calls();
     resolver.mentions();
     resolver.families();
@@ -57,12 +60,12 @@ struct Resolver<'o, 'd> {
     objects: &'o [Object<'d>],
     reach: &'o Reach,
     served: &'o [&'o str],
-    flows: HashMap<Function, Arc<Flow>>,
-    states: HashMap<(Function, u64), Option<Arc<State>>>,
+    flows: FxHashMap<Function, Arc<Flow>>,
+    states: FxHashMap<(Function, u64), Option<Arc<State>>>,
     /// Callers that may still be looked at for a call.
     looks: usize,
     /// What a place at a function's entry may hold: constants with the file that they come from, and whether more.
-    values: HashMap<(Function, Atom), Known>,
+    values: FxHashMap<(Function, Atom), Known>,
     scan: Scan,
 }
 
@@ -100,6 +103,56 @@ impl Resolver<'_, '_> {
         state
     }
 
+    /// Follows values through the functions that will be asked for most likely, on all processors: those that make system calls, and the
+    /// callers of those that are told what to call or with what.
+    fn prepare(&mut self) {
+        let mut functions: FxHashSet<Function> = FxHashSet::default();
+        for (at, object) in self.objects.iter().enumerate() {
+            let calling = object.code.syscalls.iter().filter_map(|address| object.function(*address));
+            functions.extend(calling.map(|index| (at as u32, index)));
+        }
+        functions.retain(|function| self.reach.live.contains(function));
+        self.follow_all(&functions);
+        let mut callers: FxHashSet<Function> = FxHashSet::default();
+        let reach = self.reach;
+        for (at, object) in self.objects.iter().enumerate() {
+            for address in &object.code.syscalls {
+                let Some(function) = object.function(*address).map(|index| (at as u32, index)) else {
+                    continue;
+                };
+                let known = reach.callers.get(&function).filter(|callers| callers.len() <= MOST_CALLERS);
+                let (Some(known), true) = (known, reach.live.contains(&function)) else { continue };
+                let Some(state) = self.state(function, *address) else { continue };
+                let is_given = |register: &u8| {
+                    let atoms = state.get(*register).atoms();
+                    atoms.iter().any(|atom| matches!(atom, Atom::Entry(_) | Atom::Slot(_)))
+                };
+                let number = state.get(reg::RAX);
+                let looks = number.atoms().iter().any(|atom| match atom {
+                    Atom::Const(number) => need::name(*number).is_some_and(needs_arguments),
+                    _ => false,
+                });
+                if is_given(&reg::RAX) || looks && known.len() <= MOST_LOOKS && ARGUMENTS.iter().any(is_given)
+                {
+                    callers.extend(known.iter().map(|(caller, ..)| *caller));
+                }
+            }
+        }
+        self.follow_all(&callers);
+    }
+
+    fn follow_all(&mut self, functions: &FxHashSet<Function>) {
+        let objects = self.objects;
+        let new: Vec<Function> =
+            functions.iter().copied().filter(|function| !self.flows.contains_key(function)).collect();
+        let follow = |function: &Function| {
+            let object = &objects[function.0 as usize];
+            Arc::new(flow::follow(&object.elf, &object.range(function.1)))
+        };
+        let flows = super::on_all_processors(&new, follow);
+        self.flows.extend(new.into_iter().zip(flows));
+    }
+
     fn follow_calls(&mut self) {
         let mut work: Vec<Site> = Vec::new();
         for (at, object) in self.objects.iter().enumerate() {
@@ -123,7 +176,7 @@ impl Resolver<'_, '_> {
         }
         let mut count = work.len();
         // Places that are called with the same are told once.
-        let mut seen: HashSet<(Function, u64, Vec<Atom>)> = HashSet::new();
+        let mut seen: FxHashSet<(Function, u64, Vec<Atom>)> = FxHashSet::default();
         while let Some(site) = work.pop() {
             let object = &self.objects[site.function.0 as usize];
             let mut open = site.number.is_open();

@@ -117,7 +117,7 @@ fn the_demo_writes_and_exits() {
 #[test]
 fn what_is_no_program_is_refused() {
     let refuse = |bytes: &[u8]| {
-        scan(&[Input { name: "x", bytes, whole: false }], &[], &|_, _| {}).map(|_| ()).unwrap_err().1
+        scan(&[Input { name: "x", bytes, whole: false }], &[], &|_, _| {}).map(|_| ()).unwrap_err()
     };
     assert_eq!(refuse(b""), ScanError::NotElf);
     assert_eq!(refuse(b"#!/bin/sh"), ScanError::NotElf);
@@ -127,6 +127,17 @@ fn what_is_no_program_is_refused() {
     let mut strange = elf(&[0xc3]);
     strange[54] = 7;
     assert!(matches!(refuse(&strange), ScanError::Malformed(_)));
+}
+
+#[test]
+fn what_only_looks_like_a_library_is_left_out() {
+    let bytes = elf(&[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+    let input = |name, bytes| Input { name, bytes, whole: false };
+    let inputs = [input("program", &bytes[..]), input("junk", b"\x7fELF junk"), input("again", &bytes)];
+    let found = scan(&inputs, &[], &|_, _| {}).unwrap();
+    assert_eq!(found.skipped, [("junk".to_owned(), ScanError::NotElf)]);
+    assert_eq!(found.needs["call:getpid"].count, 2);
+    assert!(scan(&inputs[1..], &[], &|_, _| {}).is_err(), "the program is none");
 }
 
 proptest! {
