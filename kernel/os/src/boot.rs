@@ -4,3 +4,4 @@ pub mod fault;
 pub mod poweroff;
 pub mod pvh;
 pub mod start;
+pub mod unikraft;

@@ -1,5 +1,6 @@
 //! The network, from frames to sockets.
 pub mod arp;
+pub mod command_line;
 pub mod counters;
 pub mod dhcp;
 pub mod ethernet;

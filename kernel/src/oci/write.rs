@@ -4,17 +4,21 @@
 //! leads to it twice, since two families of tools look for it under different platforms:
 //!
 //! - `linux/amd64`, which containerd and Kubernetes choose. [urunc](https://github.com/urunc-dev/urunc) finds what to start
-//!   in the annotations `com.urunc.unikernel.*` of the manifest, or in `urunc.json` where a runtime does not pass
-//!   annotations on (its values are base64). Its list of guests is closed; `unikraft` is the entry whose machine fits: the file is
-//!   booted by PVH, and words of the command line that are not ours are ignored.
-//! - `qemu/x86_64`, which `kraft` chooses, with `org.unikraft.*` annotations; `sh.kraftkit.version` is what makes `kraft` look at
-//!   an image at all, and its value does not count.
+//!   in the annotations `com.urunc.unikernel.*` that a runtime passes on, and else in `urunc.json` in the image's root: there in base64.
+//!   Its list of guests is closed; `unikraft` is the entry whose machine fits: QEMU's PC with nothing that QEMU has to be told of, the file as
+//!   `-kernel`, and a command line that [`NEEDED`] parts of ours read.
+//! - `qemu/x86_64`, which `kraft` chooses, with `org.unikraft.*` annotations; `sh.kraftkit.version` on the index and on its pointer is what makes
+//!   `kraft` look at an image at all, and its value does not count. It adds `Cmd` to the same command line, without the program.
+//!
+//! The program is the image's `Entrypoint` and its arguments are `Cmd`, so that who gives a container other arguments changes these alone.
 //!
 //! The bytes follow from the image and its description alone: every time in them is zero.
 
 use std::io;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 use tar::{EntryType, Header};
 
@@ -22,6 +26,15 @@ use super::digest::Digest;
 
 /// Where the bootable file lies in the image. `kraft` looks nowhere else.
 pub const KERNEL: &str = "/unikraft/bin/kernel";
+
+/// What a machine of urunc or of `kraft` asks of a guest: a part, the one without which it does not matter, and what is lost without it.
+/// There are PCI devices alone, QEMU has no device to leave by, and all there is to know comes by the command line.
+pub const NEEDED: &[(&str, Option<&str>, &str)] = &[
+    ("driver.virtio-pci", Some("driver.virtio"), "it would find no devices"),
+    ("driver.acpi-poweroff", None, "the machine would start over when the program ends"),
+    ("boot.unikraft", None, "it would not be given a container's own arguments and variables"),
+    ("net.command-line", Some("net.ethernet"), "it would not be told its address"),
+];
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -91,9 +104,7 @@ impl Unikernel {
         let config_path = Digest::of(&linux).blob_path();
         let config = blob(&mut blobs, CONFIG, linux);
         let mut annotations = self.annotations();
-        annotations.extend(URUNC.iter().map(|(key, value, _)| (format!("{PREFIX}{key}"), json!(value))));
-        annotations
-            .insert(format!("{PREFIX}cmdline"), json!(self.command.get(1..).unwrap_or_default().join(" ")));
+        annotations.extend(self.urunc().into_iter().map(|(key, value)| (key, json!(value))));
         let for_urunc = manifest(&mut blobs, &config, &layer, annotations, "linux", "amd64");
 
         layer["annotations"] = json!({ "org.unikraft.kernel.image": KERNEL });
@@ -135,7 +146,11 @@ impl Unikernel {
     }
 
     fn configuration(&self, os: &str, architecture: &str, diff_id: &Digest) -> Vec<u8> {
-        let mut start = json!({ "Cmd": self.command });
+        let mut start = json!({});
+        if let Some((program, args)) = self.command.split_first() {
+            start["Entrypoint"] = json!([program]);
+            start["Cmd"] = json!(args);
+        }
         if !self.env.is_empty() {
             start["Env"] = json!(self.env);
         }
@@ -149,9 +164,19 @@ impl Unikernel {
         }))
     }
 
+    /// What urunc is to know of it.
+    fn urunc(&self) -> Vec<(String, String)> {
+        let command = self.command.join(" ");
+        URUNC
+            .iter()
+            .chain(&[("cmdline", command.as_str())])
+            .map(|(key, value)| (format!("com.urunc.unikernel.{key}"), (*value).to_owned()))
+            .collect()
+    }
+
     fn layer(&self) -> Vec<u8> {
-        let mut urunc = Map::new();
-        urunc.extend(URUNC.iter().map(|(key, _, encoded)| (format!("{PREFIX}{key}"), json!(encoded))));
+        let encoded = |(key, value): (String, String)| (key, json!(BASE64_STANDARD.encode(value)));
+        let urunc: Map<String, Value> = self.urunc().into_iter().map(encoded).collect();
         let mut out = Vec::new();
         let mut above = String::new();
         let path = KERNEL.trim_start_matches('/');
@@ -201,12 +226,16 @@ impl Unikernel {
     }
 }
 
-const PREFIX: &str = "com.urunc.unikernel.";
-/// Keys, their values, and these in base64.
-const URUNC: &[(&str, &str, &str)] = &[
-    ("unikernelType", "unikraft", "dW5pa3JhZnQ="),
-    ("hypervisor", "qemu", "cWVtdQ=="),
-    ("binary", KERNEL, "L3VuaWtyYWZ0L2Jpbi9rZXJuZWw="),
+/// What urunc is to know of every image of ours.
+const URUNC: &[(&str, &str)] = &[
+    ("unikernelType", "unikraft"),
+    // From 0.16.1 on the address is told as `netdev.ip=`.
+    ("unikernelVersion", "0.17.0"),
+    ("hypervisor", "qemu"),
+    ("binary", KERNEL),
+    // Nothing of the container's root is for the guest; the second is the first's older name.
+    ("mountRootfs", "false"),
+    ("useDMBlock", "false"),
 ];
 const KRAFT: &str = "sh.kraftkit.version";
 const MADE_BY: &str = concat!("bespoke-", env!("CARGO_PKG_VERSION"));
@@ -305,6 +334,33 @@ mod tests {
         }
     }
 
+    const FOR_URUNC: [(&str, &str); 7] = [
+        ("com.urunc.unikernel.binary", "/unikraft/bin/kernel"),
+        ("com.urunc.unikernel.cmdline", "/usr/bin/redis-server --port 6379"),
+        ("com.urunc.unikernel.hypervisor", "qemu"),
+        ("com.urunc.unikernel.mountRootfs", "false"),
+        ("com.urunc.unikernel.unikernelType", "unikraft"),
+        ("com.urunc.unikernel.unikernelVersion", "0.17.0"),
+        ("com.urunc.unikernel.useDMBlock", "false"),
+    ];
+    const FOR_KRAFT: [(&str, &str); 5] = [
+        ("org.unikraft.image.name", "registry.example:5000/team/redis"),
+        ("org.unikraft.kernel.arch", "x86_64"),
+        ("org.unikraft.kernel.image", "/unikraft/bin/kernel"),
+        ("org.unikraft.kernel.plat", "qemu"),
+        ("sh.kraftkit.version", MADE_BY),
+    ];
+
+    fn plain(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Annotations without those of the specification itself.
+    fn own<'a>(all: impl IntoIterator<Item = (&'a String, &'a String)>) -> BTreeMap<String, String> {
+        let all = all.into_iter().filter(|(key, _)| !key.starts_with("org.opencontainers."));
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     #[test]
     fn it_is_an_image_as_the_specification_has_it() {
         let unikernel = sample();
@@ -342,21 +398,18 @@ mod tests {
             let config = spec::ImageConfiguration::from_file(blob(manifest.config().digest())).unwrap();
             assert_eq!(config.rootfs().diff_ids(), &[layer.digest().to_string()]);
             let start = config.config().clone().unwrap();
-            assert_eq!(start.cmd().as_deref().unwrap(), ["/usr/bin/redis-server", "--port", "6379"]);
+            assert_eq!(start.entrypoint().as_deref().unwrap(), ["/usr/bin/redis-server"]);
+            assert_eq!(start.cmd().as_deref().unwrap(), ["--port", "6379"]);
             assert_eq!(start.working_dir().as_deref(), Some("/data"));
             let platform = descriptor.platform().clone().unwrap();
             assert_eq!((platform.os(), platform.architecture()), (config.os(), config.architecture()));
             platforms.push(format!("{}/{}", config.os(), config.architecture()));
             let said = manifest.annotations().clone().unwrap();
             if *config.os() == spec::Os::Linux {
-                assert_eq!(said["com.urunc.unikernel.binary"], KERNEL);
-                assert_eq!(said["com.urunc.unikernel.unikernelType"], "unikraft");
-                assert_eq!(said["com.urunc.unikernel.hypervisor"], "qemu");
-                assert_eq!(said["com.urunc.unikernel.cmdline"], "--port 6379");
+                assert_eq!(own(&said), plain(&FOR_URUNC));
             } else {
-                assert_eq!(said["org.unikraft.kernel.image"], KERNEL);
-                let marked = descriptor.annotations().as_ref().unwrap();
-                assert!(marked.contains_key("sh.kraftkit.version"), "kraft looks at no other");
+                assert_eq!(own(&said), plain(&FOR_KRAFT));
+                assert_eq!(own(descriptor.annotations().as_ref().unwrap()), plain(&FOR_KRAFT));
                 let platform = manifest.config().platform().clone().unwrap();
                 assert_eq!(platform.os().to_string(), "qemu", "kraft reads it here");
                 let layer = layer.annotations().clone().unwrap();
@@ -381,11 +434,16 @@ mod tests {
                 let pick = Pick { tag: tag.map(Into::into), id: None };
                 let image = Image::open(&place, &pick, Limits::default()).unwrap();
                 assert!(image.read_file(KERNEL).unwrap() == unikernel.kernel);
-                assert_eq!(image.start().cmd, unikernel.command);
+                assert_eq!([&image.start().entrypoint[..], &image.start().cmd].concat(), unikernel.command);
                 assert_eq!(image.mode(KERNEL), Some(0o755));
                 let urunc: BTreeMap<String, String> =
                     serde_json::from_slice(&image.read_file("/urunc.json").unwrap()).unwrap();
                 assert_eq!(urunc["com.urunc.unikernel.hypervisor"], "cWVtdQ==");
+                let decoded = |(key, value): (String, String)| {
+                    (key, String::from_utf8(BASE64_STANDARD.decode(value).unwrap()).unwrap())
+                };
+                let decoded: BTreeMap<String, String> = urunc.into_iter().map(decoded).collect();
+                assert_eq!(decoded, plain(&FOR_URUNC));
                 ids.push(image.id().clone());
             }
         }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use bespoke_kernel::oci::{is_reference, reference_for};
+use bespoke_kernel::oci::{NEEDED, is_reference, reference_for};
 use bespoke_kernel::run::{self as machine, Accel, Machine, Options};
 use serde_json::json;
 
 use super::args::{AccelName, Build, MachineName, Run};
-use super::{Done, Stop, load, print, print_json};
+use super::{Done, Loaded, Stop, load, print, print_json};
 use crate::backend;
 use crate::presets::{self, Failure};
 use crate::text;
@@ -66,11 +66,20 @@ pub fn build(args: &Build) -> Done {
     }
     let bytes = result?;
     let millis = start.elapsed().as_secs_f64() * 1000.0;
+    let lacks = if oci { lacks(&loaded) } else { Vec::new() };
+    if !lacks.is_empty() {
+        let reasons: Vec<String> = lacks.iter().map(|(id, why)| format!("without {id} {why}")).collect();
+        let ids: Vec<String> = lacks.iter().map(|(id, _)| format!("{id}=on")).collect();
+        let warning = text::listed(&reasons);
+        eprintln!("warning: urunc and kraft would start this image, but {warning}");
+        eprintln!("hint: bespoke set {} {}", args.config, ids.join(" "));
+    }
     if args.json {
         let mut said =
             json!({ "path": to, "image_bytes": bytes, "milliseconds": (millis * 10.0).round() / 10.0 });
         if oci {
             said["tag"] = json!(reference);
+            said["lacks"] = json!(lacks.iter().map(|(id, _)| *id).collect::<Vec<_>>());
         }
         print_json(&said);
     } else if oci {
@@ -79,6 +88,13 @@ pub fn build(args: &Build) -> Done {
         print(&format!("{}  {}  {millis:.0} ms\n", to.display(), text::bytes(bytes)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Parts that an OCI image should have and does not, and why.
+fn lacks(loaded: &Loaded) -> Vec<(&'static str, &'static str)> {
+    let is_on = |id: &str| loaded.tree().find(id).is_some_and(|part| loaded.resolution.is_on(part));
+    let needed = NEEDED.iter().filter(|(id, with, _)| !is_on(id) && with.is_none_or(is_on));
+    needed.map(|(id, _, why)| (*id, *why)).collect()
 }
 
 /// `bespoke run`.

@@ -12,8 +12,8 @@ crate::param! {
     pub static STACK: u64 = "stack"
 }
 
-// Arguments given at boot: the monitor's command line, and the list to replace the configured ones in (argv[0] stays).
-crate::hook!(fn arguments() -> "arguments": fn(&'static [u8], &mut Vec<Vec<u8>>));
+// Arguments given at boot: the monitor's command line, and the process to replace the configured ones of (argv[0] stays).
+crate::hook!(fn arguments() -> "arguments": fn(&'static [u8], &mut Process));
 // A number of pages to move things by, for address space randomisation.
 crate::hook!(fn randomisers() -> "randomise": fn() -> u64);
 
@@ -107,7 +107,7 @@ pub fn from_image(command_line: &'static [u8]) -> Process {
     process.arguments.extend((0..argc).map(|_| next_string(&mut rest).to_vec()));
     process.environment.extend((0..envc).map(|_| next_string(&mut rest).to_vec()));
     for source in arguments() {
-        (source.item)(command_line, &mut process.arguments);
+        (source.item)(command_line, &mut process);
     }
     process
 }

@@ -3,11 +3,12 @@
 //! Each word `arg=VALUE` is one argument; other words are for others (QEMU adds its own) and ignored. Blanks separate words; within single
 //! quotes every byte means itself; a backslash outside of quotes takes the next byte as it is.
 
+use crate::abi::process::Process;
 use alloc::vec::Vec;
 
-crate::register!("arguments": fn(&'static [u8], &mut Vec<Vec<u8>>) = { 10 => replace });
+crate::register!("arguments": fn(&'static [u8], &mut Process) = { 10 => replace });
 
-fn replace(line: &'static [u8], arguments: &mut Vec<Vec<u8>>) {
+fn replace(line: &'static [u8], process: &mut Process) {
     let (mut given, mut word) = (Vec::new(), Vec::new());
     let (mut quoted, mut escaped) = (false, false);
     for index in 0..=line.len() {
@@ -28,7 +29,7 @@ fn replace(line: &'static [u8], arguments: &mut Vec<Vec<u8>>) {
         }
     }
     if !given.is_empty() {
-        arguments.truncate(1);
-        arguments.append(&mut given);
+        process.arguments.truncate(1);
+        process.arguments.append(&mut given);
     }
 }
