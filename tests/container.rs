@@ -57,6 +57,15 @@ impl Layer {
         self
     }
 
+    /// With another name for a file.
+    #[must_use]
+    pub fn hard_link(mut self, path: &str, to: &str) -> Self {
+        let mut header = Self::header(tar::EntryType::Link, 0o644);
+        header.set_size(0);
+        self.0.append_link(&mut header, path, to).expect("memory");
+        self
+    }
+
     /// The archive.
     pub fn bytes(self) -> Vec<u8> {
         self.0.into_inner().expect("memory")

@@ -214,6 +214,148 @@ fn a_machine_becomes_an_image_and_boots_from_it() {
     assert!(read("app.oci.tar") == read("again.tar"));
 }
 
+/// A file with several names is in the image once, and is one file to the program.
+#[test]
+fn hard_links_of_layers_stay_links() {
+    let scratch = Scratch::new("");
+    let large: Vec<u8> = (0..200_000u32).map(|n| (n * 7) as u8).collect();
+    let base = Layer::default()
+        .file(
+            "bin/busybox",
+            0o755,
+            &fs::read("/bin/busybox").expect("busybox is installed; tests/run does that"),
+        )
+        .file("data/a", 0o644, &large)
+        .hard_link("data/b", "data/a")
+        .file("data/other", 0o644, &large);
+    let above = Layer::default().folder("data/deep/", 0o755, 0).hard_link("data/deep/c", "data/b");
+    let start = json!({
+        "Cmd": ["/bin/busybox", "stat", "-c", "%h %i %s", "/data/a", "/data/b", "/data/deep/c", "/data/other"],
+    });
+    container::write(
+        &scratch.path().join("image.tar"),
+        "links:1",
+        vec![(base.bytes(), true), (above.bytes(), false)],
+        &start,
+    );
+    let made = scratch.run(&["new", "--image", "image.tar", "-o", "app.toml", "--force"]);
+    assert_eq!(made.status, 0, "{}", made.err);
+    let files = scratch.sizes("app.toml")["files_bytes"].as_u64().expect("a number");
+    assert!((400_000..410_000).contains(&files), "{files}: two files, one of them with three names");
+    // In a root that can be written to, and in one that cannot.
+    for root in ["memory", "packed"] {
+        assert_eq!(scratch.run(&["set", "app.toml", &format!("fs.root={root}")]).status, 0);
+        let run = scratch.run(&["run", "app.toml"]);
+        let lines: Vec<Vec<&str>> = run.out.lines().map(|line| line.split(' ').collect()).collect();
+        assert_eq!((run.status, lines.len()), (0, 4), "{}{}", run.out, run.err);
+        assert!(lines[..3].iter().all(|line| line[..] == ["3", lines[0][1], "200000"]), "{root}: {lines:?}");
+        assert!(lines[3][0] == "1" && lines[3][1] != lines[0][1], "{root}: {lines:?}");
+    }
+    // What is written by one name is read by another.
+    let script = "echo written > /data/a; read -r line < /data/deep/c; echo \"$line\"";
+    assert_eq!(scratch.run(&["set", "app.toml", "fs.root=memory"]).status, 0);
+    let run = scratch.run(&["run", "app.toml", "--", "sh", "-c", script]);
+    assert_eq!((run.status, run.out.as_str()), (0, "written\n"), "{}", run.err);
+}
+
+/// Boots a file as others do; what came on the console, once the machine turned itself off.
+fn boot_as_others_do(image: &Path, more: &[&str], command_line: &str) -> String {
+    let card = "virtio-net-pci,netdev=net0,host_mtu=1500,mac=52:54:00:12:34:56";
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", "240", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "256M"])
+        .args(["-display", "none", "-vga", "none", "-monitor", "none", "-serial", "stdio", "-kernel"])
+        .arg(image)
+        .args(["-netdev", "user,id=net0", "-device", card])
+        .args(more)
+        .args(["-append", command_line])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("timeout(1) runs");
+    let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert_eq!(output.status.code(), Some(0), "it does not turn itself off: {said}");
+    said
+}
+
+/// Our images in the machines of urunc and `kraft`, with the command lines that these write: all of their options that do not want
+/// rights or the processor's own virtualisation.
+#[test]
+fn an_image_is_told_by_urunc_and_by_kraft() {
+    let program = bespoke_tests::program("told.c", "musl");
+    let scratch = Scratch::new(&format!(
+        "schema = 1\nextends = \"preset:everything\"\n[program]\npath = {program:?}\n\
+         args = [\"-g\", \"daemon off;\"]\nenv = [\"HOME=/\", \"KEPT=1\"]\n[set]\n\"net.dhcp\" = false\n"
+    ));
+    let name = format!("/bin/{}", program.file_name().unwrap().to_string_lossy());
+    let built = scratch.run(&["build", "app.toml", "--format", "oci"]);
+    assert!(built.status == 0 && built.err.is_empty(), "{}", built.err);
+    let oci = bespoke_kernel::oci::Image::open(
+        &scratch.path().join("app.oci.tar"),
+        &bespoke_kernel::oci::Pick::default(),
+        bespoke_kernel::oci::Limits::default(),
+    )
+    .unwrap();
+    assert_eq!((oci.start().entrypoint.len(), oci.start().cmd.len()), (1, 2));
+    let image = scratch.path().join("kernel");
+    fs::write(&image, oci.read_file(bespoke_kernel::oci::KERNEL).unwrap()).unwrap();
+    let own = "argument: -g\nargument: daemon off;\n";
+    let told = "address: 10.0.2.77\nmask: 255.255.255.128\nresolv.conf: nameserver 8.8.8.8\n";
+
+    // urunc, of today and of 2025: arguments as the image has them, which nobody quotes.
+    let variables = "env.vars=[ PATH=/usr/bin:/bin HOME=/root OPTIONS=-a -b ]";
+    let address = "netdev.ip=10.0.2.77/25:10.0.2.2:8.8.8.8";
+    let known =
+        "variable: HOME=/root\nvariable: KEPT=1\nvariable: PATH=/usr/bin:/bin\nvariable: OPTIONS=-a -b\n";
+    for line in [
+        format!("Unikraft  {variables} {address}    -- {name} -g daemon off;"),
+        format!("{name} {variables} {address}    -- -g daemon off;"),
+    ] {
+        let said = boot_as_others_do(&image, &[], &line);
+        assert!(said.contains(&format!("{own}{known}{told}told\n")), "{line}: {said}");
+    }
+    // Without a network, and with other arguments.
+    let line = format!("Unikraft   netdev.ip=/24::8.8.8.8    -- {name} --port 7000");
+    let said = boot_as_others_do(&image, &[], &line);
+    let kept = "variable: HOME=/\nvariable: KEPT=1\n";
+    let usual = "address: 10.0.2.15\nmask: 255.255.255.0\n";
+    assert!(said.contains(&format!("argument: --port\nargument: 7000\n{kept}{usual}")), "{said}");
+
+    // `kraft`, in a network and without one: then all that there is are arguments.
+    let more = [
+        "-machine",
+        "q35",
+        "-device",
+        "pvpanic",
+        "-no-reboot",
+        "-parallel",
+        "none",
+        "-rtc",
+        "base=utc",
+        "-smp",
+        "cpus=1,threads=1,sockets=1",
+    ];
+    let line = "netdev.ip=10.0.2.77/25:10.0.2.2:8.8.8.8::name:domain env.vars=[ \"A=b c\" ] -- \"it's\" x ";
+    let said = boot_as_others_do(&image, &more, line);
+    let expected = format!("argument: it's\nargument: x\n{kept}variable: A=b c\n{told}");
+    assert!(said.contains(&expected), "{said}");
+    let said = boot_as_others_do(&image, &more, "-g daemon off; ");
+    assert!(said.contains(&format!("{own}{kept}{usual}")), "{said}");
+
+    // An image that would not understand says so when it is built.
+    fs::write(scratch.path().join("small.toml"), "schema = 1\nextends = \"preset:hello\"\n").unwrap();
+    let built = scratch.run(&["build", "small.toml", "--format", "oci"]);
+    assert!(
+        built.status == 0 && built.err.contains("without boot.unikraft it would not be given"),
+        "{}",
+        built.err
+    );
+    let mended: Vec<&str> =
+        built.err.lines().filter_map(|line| line.strip_prefix("hint: bespoke ")).collect();
+    let mended: Vec<&str> = mended[0].split(' ').collect();
+    assert_eq!(scratch.run(&mended).status, 0, "{mended:?}");
+    let built = scratch.run(&["build", "small.toml", "--format", "oci"]);
+    assert!(built.status == 0 && built.err.is_empty(), "{}", built.err);
+}
+
 /// What the tools of others say of our images.
 #[test]
 fn skopeo_takes_our_images() {

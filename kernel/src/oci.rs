@@ -26,8 +26,10 @@ mod tree;
 mod wanted;
 mod write;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 pub use choose::Pick;
 pub use command::{Launch, LaunchError};
@@ -37,14 +39,14 @@ pub use error::ImageError;
 pub use layer::Skipped;
 pub use limits::Limits;
 pub use wanted::{Wanted, folders, wanted};
-pub use write::{KERNEL, Unikernel, is_reference, reference_for};
+pub use write::{KERNEL, NEEDED, Unikernel, is_reference, reference_for};
 
 use self::archive::Archive;
 use self::choose::Found;
 use self::digest::Checked;
 use self::storage::Spool;
 use self::tree::{Content, Fault, Id, Tree};
-use crate::root::Attributes;
+use crate::root::{Attributes, FileId};
 
 /// A container image: its file tree, and how it is started.
 #[derive(Debug)]
@@ -177,11 +179,32 @@ impl Image {
 
     /// The length of all files together, and how many entries there are.
     pub fn size(&self) -> (u64, u64) {
+        self.size_of(Tree::ROOT)
+    }
+
+    /// The length of all files at a path and in it; a link's is what it leads to.
+    pub fn bytes_in(&self, path: &str) -> u64 {
+        let find = |follow| self.tree.find(path.as_bytes(), follow).ok();
+        let Some(id) = find(false) else { return 0 };
+        match self.tree.node(id).content {
+            // Not that of a folder: that is packed under its own name.
+            Content::Link(_) => find(true)
+                .filter(|id| matches!(self.tree.node(*id).content, Content::File(_)))
+                .map_or(0, |id| self.size_of(id).0),
+            _ => self.size_of(id).0,
+        }
+    }
+
+    /// The length of all files at a node and in it, of which one that has several names counts once, and how many entries there are.
+    fn size_of(&self, id: Id) -> (u64, u64) {
         let mut size = (0, 0);
-        let mut left = vec![Tree::ROOT];
+        let mut left = vec![id];
+        let mut known = HashSet::new();
         while let Some(id) = left.pop() {
             size.1 += 1;
-            if let Content::File(extent) = &self.tree.node(id).content {
+            if let Content::File(extent) = &self.tree.node(id).content
+                && known.insert(Rc::as_ptr(extent))
+            {
                 size.0 += extent.length();
             }
             left.extend(self.tree.children(id).map(|(_, child)| child));
@@ -207,6 +230,15 @@ impl Image {
             id,
         };
         self.tree.children(of.id).map(entry).collect()
+    }
+
+    /// What tells an entry that is a file from others.
+    pub(crate) fn file_id(&self, of: &Entry) -> Option<FileId> {
+        match &self.tree.node(of.id).content {
+            // No device of the host has that number.
+            Content::File(extent) => Some((u64::MAX, Rc::as_ptr(extent) as u64)),
+            _ => None,
+        }
     }
 
     /// The bytes of an entry: a file's contents, or what a link leads to.

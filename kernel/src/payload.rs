@@ -19,7 +19,7 @@ use crate::embedded;
 use crate::layout::Appended;
 use crate::oci::{Image, ImageError};
 use crate::program::{self, Program, ProgramError};
-use crate::root::{Attributes, Builder, Root, S_IFDIR, S_IFLNK, S_IFREG};
+use crate::root::{Attributes, Builder, FileId, Root, S_IFDIR, S_IFLNK, S_IFREG};
 
 /// Why a payload cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -237,12 +237,20 @@ impl Payload {
         } else if let Some((program, folder)) = rooted {
             let sysroot = Sysroot::open(&folder)?;
             let path = guest_path(&format!("/{}", program.path.trim_start_matches('/')))?;
-            let (looked, bytes) = sysroot.inspect(Path::new(&path))?;
-            let real = sysroot.real_path(Path::new(&path)).map_err(read(&folder))?;
-            if !builder.contains(&path) {
-                let (attributes, _) = sysroot.file(&real).map_err(read(&folder))?;
-                add(&mut builder, &path, attributes, bytes)?;
-            }
+            // One that was given for its place is started in its stead, and may want other libraries.
+            let (looked, real) = match builder.data(&path) {
+                Some(bytes) => {
+                    let error = |error| PayloadError::Program { path: path.clone().into(), error };
+                    (program::inspect(bytes).map_err(error)?, PathBuf::from(&path))
+                }
+                None => {
+                    let (looked, bytes) = sysroot.inspect(Path::new(&path))?;
+                    let real = sysroot.real_path(Path::new(&path)).map_err(read(&folder))?;
+                    let (attributes, _) = sysroot.file(&real).map_err(read(&folder))?;
+                    add(&mut builder, &path, attributes, bytes)?;
+                    (looked, real)
+                }
+            };
             libraries::add(&mut builder, libraries::Source::Sysroot(&sysroot), &looked.kind, &real, &path)?;
             inspected = Some(looked);
             start = Start::of(program, path.clone(), path, &builder)?;
@@ -344,6 +352,11 @@ impl Payload {
     /// Every path in the image's root, with the length of its data.
     pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
         self.root.files().map(|(path, _, size)| (path, size))
+    }
+
+    /// The length of all files in the image's root together; one that has several names counts once.
+    pub fn contents(&self) -> u64 {
+        self.root.contents()
     }
 
     pub(crate) fn root(&self) -> &Root {
@@ -482,10 +495,22 @@ fn add(builder: &mut Builder, path: &str, attributes: Attributes, data: Vec<u8>)
     builder.add(path, attributes, data).map_err(|clash| PayloadError::Clash(clash.to_string()))
 }
 
+/// Adds a name of a file that may have others.
+fn add_name(
+    builder: &mut Builder,
+    path: &str,
+    attributes: Attributes,
+    data: Vec<u8>,
+    file: Option<FileId>,
+) -> Result<(), PayloadError> {
+    builder.add_name(path, attributes, data, file).map_err(|clash| PayloadError::Clash(clash.to_string()))
+}
+
 /// Adds a file of the host, and all that is in it.
 fn add_tree(builder: &mut Builder, guest: &str, host: &Path, follow: bool) -> Result<(), PayloadError> {
     let metadata = if follow { fs::metadata(host) } else { fs::symlink_metadata(host) };
-    let attributes = attributes(&metadata.map_err(read(host))?);
+    let metadata = metadata.map_err(read(host))?;
+    let attributes = attributes(&metadata);
     let data = if attributes.is(S_IFREG) {
         fs::read(host).map_err(read(host))?
     } else if attributes.is(S_IFLNK) {
@@ -495,7 +520,8 @@ fn add_tree(builder: &mut Builder, guest: &str, host: &Path, follow: bool) -> Re
     } else {
         Vec::new()
     };
-    add(builder, guest, attributes, data)?;
+    let file = (metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()));
+    add_name(builder, guest, attributes, data, file)?;
     if attributes.is(S_IFDIR) {
         let mut names = BTreeMap::new();
         for entry in fs::read_dir(host).map_err(read(host))? {
@@ -597,6 +623,35 @@ mod tests {
         let kinds: Vec<_> = payload.root().files().map(|(path, a, _)| (path, a.mode & 0o170_000)).collect();
         assert!(kinds.contains(&(real.to_str().unwrap(), S_IFREG)), "{kinds:?}");
         assert!(real == Path::new("/bin/sh") || kinds.contains(&("/bin/sh", S_IFLNK)), "{kinds:?}");
+    }
+
+    #[test]
+    fn a_file_given_for_the_program_of_a_root_is_the_program() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("root/bin")).unwrap();
+        // A dynamic program, whose libraries the root lacks.
+        std::fs::copy("/proc/self/exe", dir.path().join("root/bin/app")).unwrap();
+        std::fs::write(dir.path().join("mine"), embedded::demo("hello").unwrap()).unwrap();
+        let program = "[program]\nroot = \"root\"\npath = \"/bin/app\"\n";
+        assert!(load(dir.path(), program).is_err());
+        let payload = load(dir.path(), &format!("{program}[files]\n\"/bin/app\" = \"mine\"")).unwrap();
+        assert_eq!(payload.program().unwrap().kind, program::ProgramKind::Static);
+        let files: Vec<&str> = payload.files().map(|(path, _)| path).collect();
+        assert_eq!(files, ["/", "/bin", "/bin/app"]);
+        assert_eq!(payload.contents(), embedded::demo("hello").unwrap().len() as u64);
+    }
+
+    #[test]
+    fn names_of_one_file_stay_names_of_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data");
+        std::fs::create_dir_all(folder.join("deep")).unwrap();
+        std::fs::write(folder.join("a"), "0123456789").unwrap();
+        std::fs::hard_link(folder.join("a"), folder.join("deep/b")).unwrap();
+        std::fs::write(folder.join("c"), "0123456789").unwrap();
+        let payload = load(dir.path(), "[files]\n\"/data\" = \"data\"").unwrap();
+        assert_eq!(payload.contents(), 20);
+        assert!(payload.files().filter(|(_, size)| *size == 10).count() == 3);
     }
 
     #[test]

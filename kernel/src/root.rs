@@ -3,7 +3,8 @@
 //! ELF files come first, each from a page boundary on, so that their pages can be mapped as they are; then the index,
 //! the paths, and the other files without padding. `ARCHITECTURE.md` has the format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::layout::{PAGE, align_up};
 use crate::program;
@@ -41,10 +42,16 @@ impl Attributes {
     }
 }
 
+/// What tells a file from others where it comes from: names with the same one are names of one file (hard links).
+pub(crate) type FileId = (u64, u64);
+
 #[derive(Debug, Clone)]
 struct Entry {
     attributes: Attributes,
-    data: Vec<u8>,
+    data: Arc<[u8]>,
+    file: Option<FileId>,
+    /// It is another name of a file that comes earlier, by its place among the entries.
+    same: Option<usize>,
     /// Made because something lies in it.
     implied: bool,
     nlink: u32,
@@ -72,6 +79,17 @@ pub(crate) struct Builder {
 impl Builder {
     /// Adds a file, directory or link at an absolute path.
     pub(crate) fn add(&mut self, path: &str, attributes: Attributes, data: Vec<u8>) -> Result<(), Clash> {
+        self.add_name(path, attributes, data, None)
+    }
+
+    /// Does the same with a name of a file that may have others.
+    pub(crate) fn add_name(
+        &mut self,
+        path: &str,
+        attributes: Attributes,
+        data: Vec<u8>,
+        file: Option<FileId>,
+    ) -> Result<(), Clash> {
         let mut parent = path;
         while let Some((above, _)) = parent.rsplit_once('/') {
             if parent == "/" {
@@ -84,7 +102,7 @@ impl Builder {
                 return Err(Clash::NotADirectory(parent.into(), path.into()));
             }
         }
-        let entry = Entry::new(attributes, data, false);
+        let entry = Entry { file, ..Entry::new(attributes, data, false) };
         match self.entries.get_mut(path) {
             None => {
                 self.entries.insert(path.to_owned(), entry);
@@ -108,12 +126,12 @@ impl Builder {
 
     /// The contents of a file that was added.
     pub(crate) fn data(&self, path: &str) -> Option<&[u8]> {
-        self.entries.get(path).map(|entry| entry.data.as_slice())
+        self.entries.get(path).map(|entry| &*entry.data)
     }
 
     /// Every ELF file that was added.
     pub(crate) fn elf_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let files = self.entries.iter().map(|(path, entry)| (path.as_str(), entry.data.as_slice()));
+        let files = self.entries.iter().map(|(path, entry)| (path.as_str(), &*entry.data));
         files.filter(|(_, data)| data.starts_with(b"\x7fELF"))
     }
 
@@ -133,11 +151,16 @@ impl Builder {
                 entry.nlink = 2 + links.get(path).copied().unwrap_or(0);
             }
         }
+        self.join_names();
 
         let mut at = 0;
         let mut last_elf: Option<String> = None;
-        let elf: Vec<String> =
-            self.entries.iter().filter(|(_, e)| e.is_elf()).map(|(path, _)| path.clone()).collect();
+        let elf: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.is_elf() && e.same.is_none())
+            .map(|(path, _)| path.clone())
+            .collect();
         let close = |entries: &mut BTreeMap<String, Entry>, path: Option<String>, end: u64| {
             if let Some(entry) = path.and_then(|path| entries.get_mut(&path)) {
                 entry.share += end - entry.data_at;
@@ -160,12 +183,41 @@ impl Builder {
             at += path.len() as u64;
             entry.share += ENTRY + path.len() as u64;
         }
-        for entry in self.entries.values_mut().filter(|entry| !entry.is_elf()) {
+        for entry in self.entries.values_mut().filter(|entry| !entry.is_elf() && entry.same.is_none()) {
             entry.data_at = at;
             at += entry.data.len() as u64;
             entry.share += entry.data.len() as u64;
         }
-        Root { entries: self.entries.into_iter().collect(), index_at, size: at }
+        let mut entries: Vec<(String, Entry)> = self.entries.into_iter().collect();
+        for at in 0..entries.len() {
+            if let Some(first) = entries[at].1.same {
+                entries[at].1.data_at = entries[first].1.data_at;
+            }
+        }
+        Root { entries, index_at, size: at }
+    }
+
+    /// Finds the names of one file: its contents count for the first of them.
+    fn join_names(&mut self) {
+        let mut names: HashMap<FileId, Vec<usize>> = HashMap::new();
+        let mut entries: Vec<&mut Entry> = self.entries.values_mut().collect();
+        for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.attributes.is(S_IFREG)) {
+            if let Some(file) = entry.file {
+                names.entry(file).or_default().push(at);
+            }
+        }
+        for names in names.values().filter(|names| names.len() > 1) {
+            let (first, data) = (names[0], entries[names[0]].data.clone());
+            for at in names {
+                let entry = &mut entries[*at];
+                entry.nlink = names.len() as u32;
+                entry.attributes.rdev = first as u64 + 1;
+                if *at != first {
+                    entry.same = Some(first);
+                    entry.data = data.clone();
+                }
+            }
+        }
     }
 }
 
@@ -178,7 +230,8 @@ fn parent_of(path: &str) -> &str {
 
 impl Entry {
     fn new(attributes: Attributes, data: Vec<u8>, implied: bool) -> Self {
-        Self { attributes, data, implied, nlink: 1, data_at: 0, path_at: 0, share: 0 }
+        let data = data.into();
+        Self { attributes, data, file: None, same: None, implied, nlink: 1, data_at: 0, path_at: 0, share: 0 }
     }
 
     fn is_elf(&self) -> bool {
@@ -209,12 +262,18 @@ impl Root {
         self.entries.iter().map(|(path, entry)| (path.as_str(), entry.attributes, entry.data.len() as u64))
     }
 
+    /// The length of all files together; one that has several names counts once.
+    pub(crate) fn contents(&self) -> u64 {
+        let own = self.entries.iter().filter(|(_, entry)| entry.same.is_none());
+        own.map(|(_, entry)| entry.data.len() as u64).sum()
+    }
+
     /// Every ELF file, with its contents.
     pub(crate) fn elf_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.entries
             .iter()
             .filter(|(_, entry)| entry.is_elf())
-            .map(|(path, entry)| (path.as_str(), entry.data.as_slice()))
+            .map(|(path, entry)| (path.as_str(), &*entry.data))
     }
 
     /// The bytes that are there for the file at `program` alone: its own, and those of directories that were made
@@ -260,7 +319,9 @@ impl Root {
                 out[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
             };
             put(out, entry.path_at, path.as_bytes());
-            put(out, entry.data_at, &entry.data);
+            if entry.same.is_none() {
+                put(out, entry.data_at, &entry.data);
+            }
         }
         let at = self.index_at as usize;
         out[at..at + index.len()].copy_from_slice(&index);
@@ -350,6 +411,41 @@ mod tests {
         // "/bin" is there for "/bin/b" too, "/etc" only for its file.
         assert_eq!(root.share_of("/bin/a"), 8192 + 64 + 6);
         assert_eq!(root.share_of("/etc/conf"), 6 + 64 + 9 + 64 + 4);
+    }
+
+    #[test]
+    fn a_file_of_several_names_is_there_once() {
+        let elf = [b"\x7fELF".as_slice(), &[7; 5000]].concat();
+        let pack_with = |files: [Option<FileId>; 5]| {
+            let mut builder = Builder::default();
+            let names = ["/bin/a", "/bin/b", "/etc/one", "/etc/two", "/usr/three"];
+            for (at, (name, file)) in names.into_iter().zip(files).enumerate() {
+                let data = if at < 2 { elf.clone() } else { b"text".to_vec() };
+                let attributes = Attributes::made(S_IFREG | 0o644);
+                builder.add_name(name, attributes, data, file).unwrap();
+            }
+            pack(builder)
+        };
+        let (apart, _) = pack_with([None; 5]);
+        let ids = [(1, 1), (1, 1), (1, 2), (1, 2), (1, 2)].map(Some);
+        let (root, bytes) = pack_with(ids);
+        assert_eq!(root.size(), apart.size() - 8192 - 2 * 4);
+        assert_eq!((root.contents(), apart.contents()), (5004 + 4, 2 * 5004 + 3 * 4));
+        let all: u64 = root.entries.iter().map(|(_, e)| e.share).sum();
+        assert_eq!(all + HEADER, root.size(), "every byte is somebody's");
+        let files = read(&bytes, root.index_at());
+        let numbered = |path: &str| {
+            let at = files.iter().position(|file| file.0 == path).unwrap();
+            let rdev = word(&bytes, word(&bytes, root.index_at() + 16) + 64 * at as u64 + 56);
+            (at as u64 + 1, files[at].4, rdev, files[at].2.len())
+        };
+        let (one, links, first, length) = numbered("/etc/one");
+        assert_eq!((links, first, length), (3, one, 4));
+        for path in ["/etc/two", "/usr/three"] {
+            assert_eq!(numbered(path), (numbered(path).0, 3, one, 4), "{path}");
+        }
+        assert_eq!(numbered("/bin/b").2, numbered("/bin/a").0);
+        assert_eq!(root.elf_files().count(), 2);
     }
 
     #[test]

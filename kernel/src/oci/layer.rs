@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::rc::Rc;
 
 use super::error::{ImageError, shown};
 use super::limits;
@@ -96,7 +97,7 @@ impl Layer<'_> {
 
         let (kind, content) = match meta.kind {
             Kind::Directory => (S_IFDIR, Content::Directory(BTreeMap::new())),
-            Kind::File => (S_IFREG, Content::File(self.data(meta, data)?)),
+            Kind::File => (S_IFREG, Content::File(Rc::new(self.data(meta, data)?))),
             Kind::SymbolicLink if meta.link.is_empty() => return Err(hostile("it links to nothing")),
             Kind::SymbolicLink => (S_IFLNK, Content::Link(meta.link.as_slice().into())),
             Kind::Pipe => (S_IFIFO, Content::Pipe),

@@ -4,6 +4,7 @@
 //! tree, and `..` stops at its root, as for a process whose root it is.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::limits;
 use super::storage::Extent;
@@ -26,7 +27,8 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     Directory(BTreeMap<Box<str>, Id>),
-    File(Extent),
+    /// Names of one file (hard links) share this.
+    File(Rc<Extent>),
     Link(Box<[u8]>),
     Pipe,
 }

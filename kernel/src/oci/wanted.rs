@@ -289,23 +289,6 @@ fn paths(text: &[u8]) -> Vec<String> {
     found
 }
 
-impl Image {
-    /// The length of all files at a path and in it.
-    pub fn bytes_in(&self, path: &str) -> u64 {
-        match self.kind(path, false) {
-            Some(FileKind::File(length)) => length,
-            Some(FileKind::Directory) => {
-                self.names(path).into_iter().map(|name| self.bytes_in(&format!("{path}/{name}"))).sum()
-            }
-            Some(FileKind::Link) => match self.kind(path, true) {
-                Some(FileKind::File(length)) => length,
-                _ => 0,
-            },
-            _ => 0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

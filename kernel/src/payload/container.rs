@@ -7,7 +7,7 @@ use bespoke_model::ImageSource;
 use crate::oci::{Entry, FileKind, Image, Limits, Pick};
 use crate::root::{Builder, S_IFDIR};
 
-use super::{PayloadError, add, guest_path};
+use super::{PayloadError, add_name, guest_path};
 
 /// Opens the image that a config names.
 pub(super) fn open(source: &ImageSource, base_dir: &Path) -> Result<Image, PayloadError> {
@@ -103,7 +103,7 @@ fn put(builder: &mut Builder, image: &Image, entry: &Entry) -> Result<(), Payloa
     }
     let path = guest_path(&entry.path)?;
     let data = image.data(entry).map_err(|error| PayloadError::Read { path: path.clone().into(), error })?;
-    add(builder, &path, entry.attributes, data)
+    add_name(builder, &path, entry.attributes, data, image.file_id(entry))
 }
 
 /// Where a path of `[files]` lies among the files of an image, whose folders may be links; these are packed with it.

@@ -87,7 +87,7 @@ pub fn new(args: &New, archive: &Path) -> Done {
     let chain = parse(&to, &text)?;
     let payload = Payload::load_from(&chain.flattened(), presets::dir_of(&to), Some(&image))
         .map_err(|error| Failure::from_kernel(&error))?;
-    let packed: u64 = payload.files().map(|(_, bytes)| bytes).sum();
+    let packed = payload.contents();
     let mut evidence = Evidence::default();
     let scanned = fit::scan(kernel.os(), &payload, &mut evidence)?;
     let sizer = Sizer::new(kernel.os(), &payload);

@@ -7,7 +7,7 @@ use crate::memory::paging::{DIRECT_BASE, image_to_phys, phys_to_virt};
 use crate::memory::user;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{O_ACCMODE, O_RDONLY, O_TRUNC, S_IFDIR, S_IFLNK, S_IFMT};
+use linux_raw_sys::general::{O_ACCMODE, O_RDONLY, O_TRUNC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 
 // Lists a directory. Every image has packed directories: they can be listed only where somebody lets the program ask.
 crate::hook!(fn listers() -> "packed-list": fn(&'static Entry) -> Vec<DirectoryEntry>);
@@ -71,14 +71,19 @@ impl Entry {
         // SAFETY: entries exist in the one index only.
         let index = unsafe { core::ptr::from_ref(self).offset_from(first) };
         let modified = (self.modified, self.modified_nanoseconds);
+        let (inode, device) = match self.links > 1 && self.mode & S_IFMT == S_IFREG {
+            // Names of one file have its number in the place of a device's.
+            true => (self.device, 0),
+            false => (index as u64 + 1, self.device),
+        };
         Stat {
             mode: self.mode,
-            inode: index as u64 + 1,
+            inode,
             links: u64::from(self.links),
             size: self.size,
             user: self.user,
             group: self.group,
-            device: self.device,
+            device,
             filesystem: 0,
             accessed: modified,
             modified,

@@ -6,6 +6,7 @@ use super::node::{Change, DirectoryEntry, Node};
 use super::packed;
 use crate::abi::clock::time_of_day;
 use crate::abi::process;
+use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::memory::frames;
 use crate::memory::paging::{PAGE, phys_to_virt};
@@ -58,6 +59,8 @@ pub fn over(entry: &'static packed::Entry) -> Rc<dyn Node> {
 }
 
 static NEXT_INODE: AtomicU64 = AtomicU64::new(1 << 32);
+/// Files of the image that have several names, by their inodes there.
+static LINKED: KernelCell<Vec<(u64, Rc<Memory>)>> = KernelCell::new(Vec::new());
 
 /// Bytes of a file: those of the image until the first write, then frames, absent where nothing was written.
 enum Data {
@@ -234,6 +237,11 @@ impl Memory {
 
     fn from_packed(entry: &'static packed::Entry) -> Rc<Self> {
         let stat = entry.stat();
+        let is_linked = stat.links > 1 && stat.mode & S_IFMT == S_IFREG;
+        let known = LINKED.borrow().iter().find(|(inode, _)| is_linked && *inode == stat.inode).cloned();
+        if let Some((_, known)) = known {
+            return known;
+        }
         let content = match stat.mode & S_IFMT {
             S_IFDIR => Content::Packed(entry),
             S_IFLNK => Content::Link(entry.data().to_vec()),
@@ -243,6 +251,10 @@ impl Memory {
         let node = Self::new(stat.mode, content, stat.modified);
         node.user.set(stat.user);
         node.group.set(stat.group);
+        if is_linked {
+            node.links.set(stat.links);
+            LINKED.borrow().push((stat.inode, node.clone()));
+        }
         node
     }
 
