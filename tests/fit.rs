@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use bespoke_tests::fitting::{
     Subject, Work, calls, cpython, http_server, json_in, lua, may_watch, memcached, needs, nginx, os_bytes,
     programs, redis, servers, shell, web_servers,
 };
-use bespoke_tests::{Scratch, Server, free_port, program};
+use bespoke_tests::{Scratch, Server, bespoke, free_port, program};
 use serde_json::Value;
 
 const EVERYTHING: &str = "schema = 1\nextends = \"preset:everything\"\n";
@@ -116,9 +117,7 @@ fn every_seen_part_is_missed(subject: &Subject) {
             // It goes on without: then what it asks of the part fails, as a run that is watched can tell.
             fs::remove_file(scratch.path().join("app.evidence.toml")).expect("evidence");
             let again = scratch.run(&[&["fit", "app.toml", "--learn", "--json", "--"][..], &args].concat());
-            // With every part on that others require it cannot be off: then it cannot be watched either.
-            let watched = again.status == 0 || !again.err.contains(&format!("you turned {id} off"));
-            let again = if watched { json_in(&again.out) } else { Value::Null };
+            let again = json_in(&again.out);
             let needs = part["needs"].as_array().expect("needs").iter().filter_map(Value::as_str);
             let count = |all: &Value, need: &str, what: &str| all["needs"][need][what].as_u64().unwrap_or(0);
             let worse = |need: &str| {
@@ -129,7 +128,7 @@ fn every_seen_part_is_missed(subject: &Subject) {
             };
             let needs: Vec<&str> = needs.collect();
             assert!(
-                !watched || needs.iter().any(|need| worse(need)),
+                needs.iter().any(|need| worse(need)),
                 "{}: {id} is not missed: {needs:?} {again}",
                 subject.name()
             );
@@ -225,6 +224,71 @@ fn what_runs_on_is_ended() {
     let (status, said) = server.end("TERM");
     assert!(status == Some(0) && said.contains("it ends only when somebody ends it"), "{said}");
     assert!(config(&scratch).contains("\"abi.write\" = true "), "{}", config(&scratch));
+}
+
+/// A server that nobody ends is learnt for a time.
+#[test]
+fn a_program_is_learnt_for_a_time() {
+    let scratch = lua().new_config();
+    let forever = "print('up') io.stdout:flush() while true do end";
+    let run = scratch.run(&["fit", "app.toml", "--learn", "--for", "15s", "--", "-e", forever]);
+    assert!(
+        run.status == 0 && run.out.contains("it ends only when somebody ends it"),
+        "{}{}",
+        run.out,
+        run.err
+    );
+    assert!(config(&scratch).contains("\"abi.write\" = true "), "{}", config(&scratch));
+}
+
+/// What the user pinned off stays off while a program is learnt, with all that requires it.
+#[test]
+fn what_is_pinned_off_stays_off() {
+    let scratch = lua().new_config();
+    assert_eq!(scratch.run(&["set", "app.toml", "net.ipv4=off"]).status, 0);
+    let run = scratch.run(&["fit", "app.toml", "--learn", "--", "-e", "print('done')"]);
+    assert!(run.status == 0 && run.out.contains("\nproven: "), "{}{}", run.out, run.err);
+    let note = run.err.lines().find(|line| line.starts_with("note: not on while it is watched"));
+    let note = note.unwrap_or_else(|| panic!("{}", run.err));
+    assert!(note.contains("net.ipv4") && note.contains("net.dhcp") && !note.contains("net.ipv6"), "{note}");
+    assert!(config(&scratch).contains("\"net.ipv4\" = false"), "{}", config(&scratch));
+}
+
+/// What a program does only when its fitted image is proven is fitted too; and what is typed then is for that machine.
+#[test]
+fn what_only_the_proof_shows_is_fitted_as_well() {
+    let scratch = Scratch::new("");
+    let program = program("sometimes.c", "musl").display().to_string();
+    assert_eq!(scratch.run(&["new", &program, "-o", "app.toml", "--force"]).status, 0);
+    let mut child = Command::new("timeout")
+        .args(["--kill-after=5", "600"])
+        .arg(bespoke())
+        .args(["fit", "app.toml", "--learn"])
+        .current_dir(scratch.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("timeout(1) runs");
+    let (mut keys, mut console) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut said = String::new();
+    let mut chunk = [0; 4096];
+    // Each machine is typed to when it listens: as it is learnt, when it is proven, and when it is proven again.
+    for (at, line) in ["no\n", "yes\n", "yes\n"].into_iter().enumerate() {
+        while said.matches("ready").count() <= at {
+            let count = console.read(&mut chunk).expect("a pipe");
+            assert!(count > 0, "it ended early: {said}");
+            said.push_str(&String::from_utf8_lossy(&chunk[..count]));
+        }
+        keys.write_all(line.as_bytes()).expect("it is taken");
+    }
+    console.read_to_string(&mut said).expect("UTF-8");
+    assert!(child.wait().expect("it ends").success(), "{said}");
+    let said = said.replace('\r', "");
+    for words in ["heard no", "eventfd: is refused", "eventfd: works", "\nproven: "] {
+        assert!(said.contains(words), "no {words:?} in: {said}");
+    }
+    assert!(said.contains("and was fitted again: eventfd2\n"), "{said}");
+    assert!(config(&scratch).contains("eventfd2 2×"), "{}", config(&scratch));
 }
 
 /// What a server opens is packed, and that is enough for it.

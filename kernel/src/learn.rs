@@ -4,28 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 
-use bespoke_model::Evidence;
 use nix::errno::Errno;
 
 use crate::need::{self, Made};
+use crate::trace::Watched;
 
 /// What a guest told of its program.
 #[derive(Debug, Clone, Default)]
 pub struct Learnt {
-    /// Its needs.
-    pub evidence: Evidence,
+    /// What it did; the status that it ended with is for the runner to add.
+    pub watched: Watched,
     /// Calls that were answered with ENOSYS, by name.
     pub refused: BTreeSet<String>,
-    /// Files that it opened for reading, by the names that it used.
-    pub files: BTreeSet<String>,
-    /// What else has to be there: paths that it looked at and that were there, and folders in which it made something.
-    pub looked: BTreeSet<String>,
-    /// Absolute paths that it looked for and that were not there.
-    pub missing: BTreeSet<String>,
     /// Whether the guest told everything before it ended, rather than being stopped.
     pub complete: bool,
     /// Different calls that it had no room to tell apart.
     pub lost: u64,
+    /// Somebody asked the program to end; for the runner to add, too.
+    pub asked: bool,
 }
 
 /// Where the guest tells it: a port, as the component has it.
@@ -125,10 +121,10 @@ pub fn read(report: &str) -> Learnt {
             _ => {}
         }
     }
-    learnt.evidence.runs = 1;
+    learnt.watched.evidence.runs = 1;
     for (number, count) in &calls {
         let Some(name) = need::name(*number) else { continue };
-        learnt.evidence.add_seen(&format!("call:{name}"), count.0, count.1, count.error().as_deref());
+        learnt.watched.evidence.add_seen(&format!("call:{name}"), count.0, count.1, count.error().as_deref());
         if count.2 == Errno::ENOSYS as i32 {
             learnt.refused.insert(name.to_owned());
         }
@@ -137,16 +133,16 @@ pub fn read(report: &str) -> Learnt {
         let Some(told) = told else { continue };
         let Some(name) = need::name(told.number) else { continue };
         for word in need::flavours(name, told).iter().filter_map(|word| need::general(word)) {
-            learnt.evidence.add_seen(&word, count.0, count.1, count.error().as_deref());
+            learnt.watched.evidence.add_seen(&word, count.0, count.1, count.error().as_deref());
         }
         if let (Some(path), true) = (&told.path, count.1 < count.0) {
             match need::touched(name, told, path) {
-                need::Touched::Opened => drop(learnt.files.insert(path.clone())),
-                need::Touched::Looked(at) => drop(learnt.looked.insert(at.to_owned())),
+                need::Touched::Opened => drop(learnt.watched.files.insert(path.clone())),
+                need::Touched::Looked(at) => drop(learnt.watched.looked.insert(at.to_owned())),
             }
         }
         if let (Some(path), true) = (&told.path, count.1 == count.0 && count.2 == Errno::ENOENT as i32) {
-            learnt.missing.extend(path.starts_with('/').then(|| path.clone()));
+            learnt.watched.missing.extend(path.starts_with('/').then(|| path.clone()));
         }
     }
     learnt
@@ -163,15 +159,18 @@ mod tests {
                       a 2 257 0 0 0 0 0 0 2f6e6f6e65\nn 2 1 1 2\n\
                       a 3 257 0 0 524288 0 0 0 2f6574632f78\nn 3 2 0 0\na 4 4 0 0 0 0 0 0 646174612f79\nn 4 3 1 2\nnonsense\nlost 3\nend\nc 999";
         let learnt = read(report);
-        let needs = &learnt.evidence.needs;
+        let needs = &learnt.watched.evidence.needs;
         assert_eq!((needs["call:openat"].seen, needs["call:openat"].error.as_deref()), (2, Some("ENOENT")));
         assert_eq!(needs["write:/tmp/x"].seen, 2);
         assert_eq!(needs["socket:AF_INET/SOCK_STREAM"].error.as_deref(), Some("EAFNOSUPPORT"));
         assert!(learnt.complete && learnt.lost == 3);
         assert_eq!(learnt.refused.iter().collect::<Vec<_>>(), ["fanotify_init"]);
-        assert_eq!(learnt.missing.iter().collect::<Vec<_>>(), ["/none"]);
-        assert_eq!(learnt.files.iter().collect::<Vec<_>>(), ["/etc/x"]);
-        assert_eq!(learnt.looked.iter().collect::<Vec<_>>(), ["/tmp", "data/y"]);
-        assert!(!read("c 1 2").evidence.needs.contains_key("call:write"), "a line without its end is cut");
+        assert_eq!(learnt.watched.missing.iter().collect::<Vec<_>>(), ["/none"]);
+        assert_eq!(learnt.watched.files.iter().collect::<Vec<_>>(), ["/etc/x"]);
+        assert_eq!(learnt.watched.looked.iter().collect::<Vec<_>>(), ["/tmp", "data/y"]);
+        assert!(
+            !read("c 1 2").watched.evidence.needs.contains_key("call:write"),
+            "a line without its end is cut"
+        );
     }
 }

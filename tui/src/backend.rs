@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use bespoke_kernel::oci::{Image, KERNEL, Limits, Pick, Unikernel};
 use bespoke_kernel::run::Options;
 use bespoke_kernel::{Os, Payload, Plan, Sizer};
-use bespoke_model::{Measure, NodeId, Program, Resolution, Tree, Value};
+use bespoke_model::{ImageSource, Measure, NodeId, Program, Resolution, Tree, Value};
 
 use crate::app::doc::Backend;
 use crate::presets::{self, Chain, Failure};
@@ -71,9 +72,42 @@ fn fingerprint(chain: &Chain) -> String {
     key
 }
 
+thread_local! {
+    /// The container image that was opened last, by what was opened: to open one is to read all of it.
+    static OPENED: RefCell<Option<(String, Rc<Image>)>> = const { RefCell::new(None) };
+}
+
+/// The container image of a config, when it has one; opened again only when it changed.
+///
+/// # Errors
+/// When it cannot be read, or is not to be trusted.
+pub fn image(chain: &Chain) -> Result<Option<Rc<Image>>, Failure> {
+    let Some(source) = chain.image() else { return Ok(None) };
+    // Which of its files are packed makes no difference.
+    let bare = ImageSource { files: Vec::new(), folders: Vec::new(), without: Vec::new(), ..source.clone() };
+    let archive = chain.dir.join(&source.archive);
+    let state =
+        std::fs::metadata(&archive).ok().map(|meta| (meta.len(), meta.modified().ok(), meta.is_dir()));
+    let key = format!("{} {bare:?} {state:?}", archive.display());
+    let known = OPENED.with_borrow(|opened| {
+        let known = opened.as_ref().filter(|(known, _)| *known == key);
+        known.map(|(_, image)| Rc::clone(image))
+    });
+    // What lies in a folder may change without a trace of it.
+    if let (Some(image), Some((_, _, false))) = (known, state) {
+        return Ok(Some(image));
+    }
+    let opened = Payload::open_image(&chain.flattened(), &chain.dir);
+    let image = opened.map_err(|error| Failure::from_kernel(&error))?.map(Rc::new);
+    OPENED.set(image.clone().map(|image| (key, image)));
+    Ok(image)
+}
+
 /// Reads the program and files of a config.
 fn payload(chain: &Chain) -> Result<Payload, Failure> {
-    Payload::load(&chain.flattened(), &chain.dir).map_err(|error| Failure::from_kernel(&error))
+    let image = image(chain)?;
+    Payload::load_from(&chain.flattened(), &chain.dir, image.as_deref())
+        .map_err(|error| Failure::from_kernel(&error))
 }
 
 impl Backend for Kernel {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bespoke_kernel::fit::{Fit as Parts, Keep};
-use bespoke_kernel::trace::Watched;
+use bespoke_kernel::learn::Learnt;
 use bespoke_model::Evidence;
 use serde_json::{Value as Json, json};
 
 use super::args::{Fit, KeepName};
+use super::pack::Item;
 use super::{Done, Stop, pack, print, print_json, watch};
 use crate::app::doc::Backend as _;
 use crate::backend::Kernel;
@@ -40,7 +41,7 @@ pub fn fit(args: &Fit) -> Done {
         Some(KeepName::Seen) => Keep::Seen,
     };
     let mut notes = Notes::default();
-    if let Some(Seen { watched, asked, refused }) = &seen {
+    if let Some(Learnt { watched, asked, refused, .. }) = &seen {
         evidence.merge_seen(&watched.evidence);
         if chain.image().is_some() {
             let packed = pack::of_image(&mut chain, &mut evidence, watched, keep)?;
@@ -49,15 +50,12 @@ pub fn fit(args: &Fit) -> Done {
             let payload = kernel.payload(&chain)?;
             // What it opened in the guest was in the guest.
             let used = if args.learn { BTreeSet::new() } else { &watched.files | &watched.looked };
-            for (file, size) in pack::of_host(&used, payload) {
-                let name = file.to_string_lossy();
-                chain.config.set_file(&name, Some(&name));
-                notes.files.push((name.into_owned(), size));
+            for file in pack::of_host(&used, payload) {
+                chain.config.set_file(&file.path, Some(&file.path));
+                notes.files.push(file);
             }
             // In the guest they were not there; on the host nothing was missing that is.
-            let here = pack::of_host(&watched.missing, payload);
-            notes.here =
-                here.into_iter().map(|(file, size)| (file.to_string_lossy().into_owned(), size)).collect();
+            notes.here = pack::of_host(&watched.missing, payload);
         }
         notes.missing = watched.missing.len();
         notes.status = watched.status;
@@ -67,13 +65,25 @@ pub fn fit(args: &Fit) -> Done {
     let payload = kernel.payload(&chain)?;
     let scanned = fit::scan(kernel.os(), payload, &mut evidence)?;
     let measure = kernel.measure(&chain).ok();
-    let fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
+    let mut fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
     presets::write(path, fitted.config.text())?;
     fit::keep(path, &evidence)?;
     // A server would wait for its clients again.
-    if args.learn && notes.status.is_some() && !notes.asked && args.ports.is_empty() {
-        let chain = presets::Chain { config: fitted.config.clone(), ..chain };
-        notes.proof = Some(prove(args, &kernel, &chain, &notes)?);
+    let may_prove = args.learn && notes.status.is_some() && !notes.asked && args.ports.is_empty();
+    for round in 1..=if may_prove { PROOFS } else { 0 } {
+        let proven = presets::Chain { config: fitted.config.clone(), ..chain.clone() };
+        let (proof, more) = prove(args, &kernel, &proven, &notes)?;
+        // What it did not do before, and was refused now, is a need like others.
+        let again = !proof.holds && !proof.refused.is_empty() && round < PROOFS;
+        notes.found_late.extend(proof.refused.iter().filter(|_| again).cloned());
+        notes.proof = Some(proof);
+        if !again {
+            break;
+        }
+        evidence.merge_seen(&more);
+        fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
+        presets::write(path, fitted.config.text())?;
+        fit::keep(path, &evidence)?;
     }
     if args.json {
         print_json(&fit_json(&args.config, &kernel, &fitted, &evidence, &scanned, &notes));
@@ -89,23 +99,28 @@ pub fn fit(args: &Fit) -> Done {
     }
 }
 
+/// How often a fitted image is booted at most, to be proven.
+const PROOFS: usize = 3;
+
 /// What came out beside needs.
 #[derive(Default)]
 struct Notes {
-    /// Files that were added to the config, with their sizes.
-    files: Vec<(String, u64)>,
+    /// What was added to the config.
+    files: Vec<Item>,
     /// What is no longer packed of a container image.
-    left: Vec<(String, u64)>,
+    left: Vec<Item>,
     /// Paths that the program looked for and that were not there.
     missing: usize,
     /// Those of them that are files of this machine.
-    here: Vec<(String, u64)>,
+    here: Vec<Item>,
     /// What the program ended with.
     status: Option<i32>,
     /// It was asked to end.
     asked: bool,
     /// Calls that were answered with ENOSYS though every part was on.
     refused: BTreeSet<String>,
+    /// Calls that it made only when it was to be proven.
+    found_late: BTreeSet<String>,
     proof: Option<Proof>,
 }
 
@@ -121,21 +136,24 @@ struct Proof {
 impl Notes {
     fn words(&self, learnt: bool) -> String {
         let mut out = String::new();
-        for (file, size) in &self.files {
-            out.push_str(&format!("packed: {file}  {}\n", text::bytes(*size)));
+        for Item { path, bytes, .. } in &self.files {
+            out.push_str(&format!("packed: {path}  {}\n", text::bytes(*bytes)));
         }
         if !self.files.is_empty() {
-            let total = self.files.iter().map(|(_, size)| size).sum();
-            out.push_str(&format!(
-                "{} packed, {}\n",
-                text::count(self.files.len(), "file"),
-                text::bytes(total)
-            ));
+            let total = self.files.iter().map(|item| item.bytes).sum();
+            let folders = self.files.iter().filter(|item| item.folder).count();
+            let counts = [(self.files.len() - folders, "file"), (folders, "folder")];
+            let counts: Vec<String> = counts
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| text::count(count, what))
+                .collect();
+            out.push_str(&format!("{} packed, {}\n", text::listed(&counts), text::bytes(total)));
         }
-        for (file, size) in &self.left {
+        for Item { path, bytes, .. } in &self.left {
             out.push_str(&format!(
-                "no longer packed, since it was not used: {file}  {}\n",
-                text::bytes(*size)
+                "no longer packed, since it was not used: {path}  {}\n",
+                text::bytes(*bytes)
             ));
         }
         if self.missing > 0 {
@@ -149,7 +167,7 @@ impl Notes {
                 .here
                 .iter()
                 .take(SHOWN)
-                .map(|(file, size)| format!("{file} ({})", text::bytes(*size)))
+                .map(|item| format!("{} ({})", item.path, text::bytes(item.bytes)))
                 .collect();
             let more = match self.here.len().saturating_sub(SHOWN) {
                 0 => String::new(),
@@ -158,6 +176,13 @@ impl Notes {
             out.push_str(&format!(
                 "of these this machine has {}{more}: --trace packs what it opens here, [files] what you name\n",
                 names.join(", ")
+            ));
+        }
+        if !self.found_late.is_empty() {
+            let calls: Vec<String> = self.found_late.iter().cloned().collect();
+            out.push_str(&format!(
+                "only with these parts alone it made calls that it did not make before, and was fitted again: {}\n",
+                calls.join(", ")
             ));
         }
         match &self.proof {
@@ -191,26 +216,13 @@ impl Notes {
     }
 }
 
-/// A program that was watched.
-struct Seen {
-    watched: Watched,
-    /// It was asked to end.
-    asked: bool,
-    /// Calls that were answered with ENOSYS though every part was on.
-    refused: BTreeSet<String>,
-}
-
 /// Watches the program as the arguments ask for.
-fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<Option<Seen>, Stop> {
+fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<Option<Learnt>, Stop> {
     if let Some(log) = &args.strace {
-        return Ok(Some(Seen { watched: watch::from_log(log)?, asked: false, refused: BTreeSet::new() }));
+        return Ok(Some(Learnt { watched: watch::from_log(log)?, ..Learnt::default() }));
     }
     if args.trace {
-        return Ok(Some(Seen {
-            watched: watch::on_host(args, chain)?,
-            asked: false,
-            refused: BTreeSet::new(),
-        }));
+        return Ok(Some(Learnt { watched: watch::on_host(args, chain)?, ..Learnt::default() }));
     }
     if args.time.is_some() {
         let failure = Failure::new("--for is for a program that is watched");
@@ -223,27 +235,26 @@ fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<
         }
         return Ok(None);
     }
-    let learning = watch::in_guest(kernel.os(), args, chain, true)?;
-    let learnt = learning.learnt;
-    if learnt.lost > 0 {
-        let lost = learnt.lost;
+    let seen = watch::in_guest(kernel.os(), args, chain, true)?;
+    if seen.lost > 0 {
+        let lost = seen.lost;
         eprintln!("warning: {lost} different calls or more could not be told apart; learn in smaller runs");
     }
-    let watched = Watched {
-        evidence: learnt.evidence,
-        files: learnt.files,
-        looked: learnt.looked,
-        missing: learnt.missing,
-        status: learning.status,
-    };
-    Ok(Some(Seen { watched, asked: learning.asked, refused: learnt.refused }))
+    Ok(Some(seen))
 }
 
-/// Boots what was fitted, watched again.
-fn prove(args: &Fit, kernel: &Kernel, chain: &presets::Chain, notes: &Notes) -> Result<Proof, Stop> {
+/// Boots what was fitted, watched again; and what it used.
+fn prove(
+    args: &Fit,
+    kernel: &Kernel,
+    chain: &presets::Chain,
+    notes: &Notes,
+) -> Result<(Proof, Evidence), Stop> {
     let again = watch::in_guest(kernel.os(), args, chain, false)?;
-    let refused: Vec<String> = again.learnt.refused.difference(&notes.refused).cloned().collect();
-    Ok(Proof { holds: again.status == notes.status && refused.is_empty(), status: again.status, refused })
+    let refused: Vec<String> = again.refused.difference(&notes.refused).cloned().collect();
+    let status = again.watched.status;
+    let holds = status == notes.status && refused.is_empty();
+    Ok((Proof { holds, status, refused }, again.watched.evidence))
 }
 
 /// What was written, in a line or two.
@@ -304,6 +315,11 @@ pub fn scan_json(scanned: &Scanned) -> Json {
     })
 }
 
+fn files_json(items: &[Item]) -> Json {
+    let item = |item: &Item| json!({ "file": item.path, "bytes": item.bytes, "folder": item.folder });
+    items.iter().map(item).collect()
+}
+
 fn fit_json(
     config: &str,
     kernel: &Kernel,
@@ -337,12 +353,13 @@ fn fit_json(
         "unserved": fitted.fit.unserved,
         "processes": fitted.fit.processes,
         "scan": scan_json(scanned),
-        "packed": notes.files.iter().map(|(file, size)| json!({ "file": file, "bytes": size })).collect::<Vec<_>>(),
-        "left_out": notes.left.iter().map(|(file, size)| json!({ "file": file, "bytes": size })).collect::<Vec<_>>(),
+        "packed": files_json(&notes.files),
+        "left_out": files_json(&notes.left),
         "missing": notes.missing,
-        "missing_here": notes.here.iter().map(|(file, size)| json!({ "file": file, "bytes": size })).collect::<Vec<_>>(),
+        "missing_here": files_json(&notes.here),
         "status": notes.status,
         "proof": notes.proof.as_ref()
             .map(|proof| json!({ "holds": proof.holds, "status": proof.status, "refused": proof.refused })),
+        "found_late": notes.found_late,
     })
 }

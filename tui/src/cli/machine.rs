@@ -1,6 +1,7 @@
 //! The machine of `bespoke run`: keys and signals on their way to the program.
 
-use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ChildStdin, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bespoke_kernel::run::{self as machine, Console, Options, Outcome, RunError, Stopper, Terminal};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
@@ -78,9 +80,25 @@ impl End {
             Some(_) => return self.force(),
             None => {}
         }
-        if !self.stopper.ask(signal as u8) {
-            return self.force();
+        match self.stopper.ask(signal as u8) {
+            true => self.force_later(),
+            false => self.force(),
         }
+    }
+
+    /// Asks for the first time, if the program can be reached by now. False: it cannot.
+    fn try_ask(&self, signal: i32) -> bool {
+        let reached = self.stopper.ask(signal as u8);
+        if reached {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.get_or_insert_with(|| (Instant::now(), signal));
+            drop(asked);
+            self.force_later();
+        }
+        reached
+    }
+
+    fn force_later(&self) {
         let end = self.clone();
         std::thread::spawn(move || {
             std::thread::sleep(end.grace);
@@ -150,10 +168,12 @@ pub fn attend(
         _ => None,
     };
     let raw = raw.transpose().map_err(|error| Stop::no(format!("cannot read single keys: {error}")))?;
-    if let Some(input) = running.take_input() {
-        let end = end.clone();
-        std::thread::spawn(move || feed(input, terminal, &end));
-    }
+    let over = event().map_err(|error| Stop::no(format!("cannot wait for the machine's end: {error}")))?;
+    let over = Arc::new(over);
+    let feeding = running.take_input().map(|input| {
+        let (end, over) = (end.clone(), Arc::clone(&over));
+        std::thread::spawn(move || feed(input, terminal, &end, &over))
+    });
     let ending = end.clone();
     std::thread::spawn(move || {
         for signal in &mut signals {
@@ -173,34 +193,53 @@ pub fn attend(
         let end = end.clone();
         std::thread::spawn(move || {
             std::thread::sleep(limit);
-            if !end.is_asked() {
-                end.ask(SIGTERM);
+            // A machine that is slow to start may not have come to its program yet.
+            let over = Instant::now();
+            while !end.is_asked() && !end.try_ask(SIGTERM) {
+                if over.elapsed() > end.grace {
+                    end.ask(SIGTERM);
+                }
+                std::thread::sleep(SAME);
             }
         });
     }
     let result = running.wait();
+    // What is typed from now on is for whoever comes next.
+    if let (Ok(_), Some(feeding)) = (rustix::io::write(&over, &1u64.to_ne_bytes()), feeding) {
+        let _ = feeding.join();
+    }
     drop(raw);
     Ok(Ended { result, asked: end.is_asked(), forced: end.forced.load(Ordering::SeqCst) })
 }
 
-/// Passes this process' standard input on, until either side ends.
-fn feed(mut to: ChildStdin, terminal: Terminal, end: &End) {
-    let mut input = std::io::stdin().lock();
+/// Something to wait for beside a stream.
+fn event() -> rustix::io::Result<OwnedFd> {
+    eventfd(0, EventfdFlags::CLOEXEC)
+}
+
+/// Passes this process' standard input on, until either side ends or the machine is `over`. Nothing is read that has nobody to go to: the next
+/// machine may want it.
+fn feed(mut to: ChildStdin, terminal: Terminal, end: &End, over: &OwnedFd) {
+    // Past the standard library's buffer, which would keep what is left for another.
+    let input = rustix::stdio::stdin();
     let mut chunk = [0; 4096];
     let mut bytes = Vec::new();
     if terminal == Terminal::Stream && to.write_all(&START).is_err() {
         return;
     }
     loop {
-        let count = match input.read(&mut chunk) {
+        // QEMU has its output not block, and what the terminal is for the one it is for the other: so it is waited for here.
+        let mut ready = [PollFd::new(&input, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Ok(_) if !ready[1].revents().is_empty() => return,
+            Ok(_) | Err(Errno::INTR) if ready[0].revents().is_empty() => continue,
+            Ok(_) => {}
+            Err(_) => break,
+        }
+        let count = match rustix::io::read(input, &mut chunk) {
             Ok(0) => break,
             Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            // QEMU has its output not block, and what the terminal is for the one it is for the other.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let _ = poll(&mut [PollFd::new(&std::io::stdin(), PollFlags::IN)], None);
-                continue;
-            }
+            Err(Errno::INTR | Errno::AGAIN) => continue,
             Err(_) => break,
         };
         bytes.clear();

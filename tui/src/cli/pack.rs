@@ -9,6 +9,7 @@ use bespoke_kernel::oci::{FileKind, Image};
 use bespoke_kernel::trace::{self, Watched};
 use bespoke_model::{Evidence, ImageSource};
 
+use crate::backend;
 use crate::presets::{Chain, Failure};
 
 /// What the operating system makes: its devices and its state, and names as they are in the machine's network.
@@ -32,7 +33,7 @@ fn is_in(path: &str, folders: &[&str]) -> bool {
 
 /// Those of some paths that are files of this machine and that an image lacks, with their sizes: no directories, nothing that the operating
 /// system makes, nothing that is in the image already.
-pub fn of_host(paths: &BTreeSet<String>, payload: &Payload) -> Vec<(PathBuf, u64)> {
+pub fn of_host(paths: &BTreeSet<String>, payload: &Payload) -> Vec<Item> {
     let packed: Vec<PathBuf> =
         payload.files().filter_map(|(path, _)| std::fs::canonicalize(path).ok()).collect();
     let mut files = Vec::new();
@@ -42,19 +43,30 @@ pub fn of_host(paths: &BTreeSet<String>, payload: &Payload) -> Vec<(PathBuf, u64
         };
         let known = payload.files().any(|(packed, _)| packed == path) || packed.contains(&real);
         if metadata.is_file() && !known {
-            files.push((PathBuf::from(path), metadata.len()));
+            files.push(Item { path: path.clone(), bytes: metadata.len(), folder: false });
         }
     }
     files
 }
 
+/// What is packed.
+#[derive(Debug)]
+pub struct Item {
+    /// Where it lies.
+    pub path: String,
+    /// The length of it, or of all that is in it.
+    pub bytes: u64,
+    /// It is a folder.
+    pub folder: bool,
+}
+
 /// What a container image's part in an image became.
 #[derive(Debug, Default)]
 pub struct Packed {
-    /// What it has more than before, with sizes.
-    pub more: Vec<(String, u64)>,
+    /// What it has more than before.
+    pub more: Vec<Item>,
     /// What it no longer has.
-    pub less: Vec<(String, u64)>,
+    pub less: Vec<Item>,
 }
 
 /// Notes in the evidence which files of a container image were used, and puts those of all runs into the config: besides what it has, or instead
@@ -71,8 +83,7 @@ pub fn of_image(
     let config = chain.flattened();
     let Some(source) = config.image().cloned() else { return Ok(Packed::default()) };
     let kernel = |error| Failure::from_kernel(&error);
-    let image = Payload::open_image(&config, &chain.dir).map_err(kernel)?;
-    let Some(image) = image else { return Ok(Packed::default()) };
+    let Some(image) = backend::image(chain)? else { return Ok(Packed::default()) };
 
     let home = config.program().and_then(|program| program.cwd.clone()).unwrap_or_else(|| "/".into());
     for path in present(&image, seen, &home) {
@@ -80,7 +91,7 @@ pub fn of_image(
     }
     let mut bare = config.clone();
     bare.set_image(&ImageSource { files: Vec::new(), folders: Vec::new(), ..source.clone() });
-    let bare = Payload::load_from(&bare, &chain.dir, Some(&image)).map_err(kernel)?;
+    let bare = Payload::load_from(&bare, &chain.dir, Some(&*image)).map_err(kernel)?;
     // The program and its libraries come by themselves.
     let own: BTreeSet<&str> = bare.files().map(|(path, _)| path).collect();
     let used = evidence.needs.iter().filter(|(_, witness)| witness.seen > 0);
@@ -116,12 +127,16 @@ pub fn of_image(
         next.folders.extend(folders.keys().filter(lacks).map(|path| (*path).to_owned()));
     }
     let is_bare = |path: &String| source.folders.contains(path) || next.folders.contains(path);
-    let size = |path: &String| (path.clone(), if is_bare(path) { 0 } else { image.bytes_in(path) });
+    let item = |path: &String| Item {
+        path: path.clone(),
+        bytes: if is_bare(path) { 0 } else { image.bytes_in(path) },
+        folder: image.kind(path, true) == Some(FileKind::Directory),
+    };
     let before: Vec<&String> = source.files.iter().chain(&source.folders).collect();
     let now: Vec<&String> = next.files.iter().chain(&next.folders).collect();
     let packed = Packed {
-        more: now.iter().filter(|path| !before.contains(path)).map(|path| size(path)).collect(),
-        less: before.iter().filter(|path| !now.contains(path)).map(|path| size(path)).collect(),
+        more: now.iter().filter(|path| !before.contains(path)).map(|path| item(path)).collect(),
+        less: before.iter().filter(|path| !now.contains(path)).map(|path| item(path)).collect(),
     };
     if next != source {
         chain.config.set_image(&next);

@@ -92,20 +92,10 @@ pub fn from_log(log: &Path) -> Result<Watched, Failure> {
     })
 }
 
-/// What a run in the guest came to.
-pub struct Learning {
-    /// What was told.
-    pub learnt: Learnt,
-    /// The program's exit status, when it ended.
-    pub status: Option<i32>,
-    /// It ended because it was asked to.
-    pub asked: bool,
-}
-
 /// Boots the program and takes down what it uses. `everything`: with every part on; else with those of the config.
-pub fn in_guest(os: &'static Os, args: &Fit, chain: &Chain, everything: bool) -> Result<Learning, Stop> {
+pub fn in_guest(os: &'static Os, args: &Fit, chain: &Chain, everything: bool) -> Result<Learnt, Stop> {
     let limit = limit(args)?;
-    let chain = learning(chain, everything)?;
+    let chain = learning(os, chain, everything)?;
     let resolution = resolve(&os.tree, &chain)?;
     let scratch = tempfile::Builder::new()
         .prefix("bespoke-learn-")
@@ -137,14 +127,15 @@ pub fn in_guest(os: &'static Os, args: &Fit, chain: &Chain, everything: bool) ->
         Err(error) => return Err(Stop::No(Failure::from_kernel(&error))),
     };
     let report = std::fs::read(&report).unwrap_or_default();
-    let learnt = learn::read(&String::from_utf8_lossy(&report));
-    if learnt.evidence.needs.is_empty() {
+    let mut learnt = learn::read(&String::from_utf8_lossy(&report));
+    if learnt.watched.evidence.needs.is_empty() {
         let failure = Failure::new("the guest told nothing of its program");
         return Err(Stop::No(
             failure.hint("does `bespoke run` boot it? give it more memory with -m, or more time"),
         ));
     }
-    Ok(Learning { learnt, status, asked: ended.asked })
+    (learnt.watched.status, learnt.asked) = (status, ended.asked);
+    Ok(learnt)
 }
 
 /// Decides what the user has not pinned.
@@ -154,25 +145,52 @@ fn decide(config: &mut Config, id: &str, decision: Decision) {
     }
 }
 
-/// The config as it is booted for learning. What the user pinned stays.
-fn learning(chain: &Chain, everything: bool) -> Result<Chain, Failure> {
+/// The config as it is booted for learning. What the user pinned stays, and what cannot be beside that is left out.
+fn learning(os: &Os, chain: &Chain, everything: bool) -> Result<Chain, Failure> {
     let mut config = chain.config.clone();
     if everything {
-        let (text, _) = presets::text("everything").unwrap_or_default();
-        let all = Config::parse("everything", &text)
-            .map_err(|problems| Failure::new(presets::strip_error(&problems.to_string())))?;
-        for (id, decision) in all.set_entries() {
-            decide(&mut config, id, decision.clone());
-        }
-        decide(&mut config, "sched.policy", "preemptive".into());
-        // What the program asks there could not be seen.
-        decide(&mut config, "abi.vdso", Decision::OFF);
-        // What of the image it wants is to be seen.
-        if let Some(image) = chain.image() {
-            config.set_image(&ImageSource { files: vec!["/".into()], ..image.clone() });
-        }
+        config.clear_fit();
     }
     decide(&mut config, "debug.log", Decision::OFF);
     decide(&mut config, "debug.learn", Decision::ON);
+    if !everything {
+        return Ok(Chain { config, ..chain.clone() });
+    }
+    // What the program asks there could not be seen.
+    decide(&mut config, "abi.vdso", Decision::OFF);
+    // What of the image it wants is to be seen.
+    if let Some(image) = chain.image() {
+        config.set_image(&ImageSource { files: vec!["/".into()], ..image.clone() });
+    }
+    let (text, _) = presets::text("everything").unwrap_or_default();
+    let all = Config::parse("everything", &text)
+        .map_err(|problems| Failure::new(presets::strip_error(&problems.to_string())))?;
+    let decided = ["abi.vdso", "debug.log", "debug.learn", "sched.policy"];
+    let all = all.set_entries().filter(|(id, _)| !decided.contains(id));
+    let all = all.map(|(id, decision)| (id.to_owned(), decision.clone()));
+    let all: Vec<(String, Decision)> =
+        all.chain([("sched.policy".to_owned(), "preemptive".into())]).collect();
+    let with = |config: &Config, more: &[(String, Decision)]| {
+        let mut config = config.clone();
+        more.iter().for_each(|(id, decision)| decide(&mut config, id, decision.clone()));
+        Chain { config, ..chain.clone() }
+    };
+    let whole = with(&config, &all);
+    if resolve(&os.tree, &whole).is_ok() {
+        return Ok(whole);
+    }
+    // The user pinned something that others require: all that can be is on.
+    let mut left_out = Vec::new();
+    for one in all {
+        let more = with(&config, std::slice::from_ref(&one));
+        match resolve(&os.tree, &more) {
+            Ok(_) => config = more.config,
+            Err(_) => left_out.push(one.0),
+        }
+    }
+    eprintln!(
+        "note: not on while it is watched, since that is how the config has it: {}",
+        left_out.join(", ")
+    );
     Ok(Chain { config, ..chain.clone() })
 }
