@@ -96,6 +96,8 @@ impl App {
                 error: None,
             })),
             Action::LoadPreset => self.ask_preset(),
+            Action::NewProgram => self.ask_new(false),
+            Action::NewImage => self.ask_new(true),
             Action::Build => {
                 self.console.building = true;
                 self.effects.push(Effect::Build);

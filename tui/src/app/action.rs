@@ -74,6 +74,8 @@ actions! {
         Save = "save";
         SavePreset = "save as a preset or another file";
         LoadPreset = "load a preset";
+        NewProgram = "new config, from a program";
+        NewImage = "new config, from a container image";
         Build = "build the image";
         Boot = "build and boot the image, or start over";
         Type = "type to the running program";

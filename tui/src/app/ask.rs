@@ -2,8 +2,11 @@
 
 use bespoke_model::Decision;
 
+use super::action::Action;
+use super::event::Wish;
 use super::input::Input;
 use super::overlay::{Entry, Finder, Menu, Overlay, Pick, Prompt, Purpose};
+use super::theme::Tone;
 use super::{App, Effect};
 use crate::text;
 
@@ -78,6 +81,59 @@ impl App {
         entries.push(Entry::new("another budget", text::bytes(budget), Pick::Budget).key('b'));
         entries.push(Entry::new("leave it", "", Pick::Nothing));
         self.ask(Menu::new(format!("over the budget by {}", text::bytes(over)), lines, entries));
+    }
+
+    /// Asks what a new config is to be made from.
+    pub(super) fn ask_new(&mut self, image: bool) {
+        if self.doc.is_dirty() {
+            let (save, undo) = (self.keymap.shown(Action::Save), self.keymap.shown(Action::Undo));
+            let what = "there are unsaved changes";
+            return self.say(Tone::Notable, format!("{what}: save with {save} or undo with {undo} first"));
+        }
+        let (title, line) = match image {
+            true => (
+                "a config for a container image",
+                "What `docker save` wrote, or an OCI layout: a tar file or a folder.",
+            ),
+            false => ("a config for a program", "Its path, or a name that the shell would find."),
+        };
+        self.overlays.push(Overlay::Prompt(Prompt {
+            purpose: Purpose::New { image },
+            title: title.to_owned(),
+            text: vec![line.to_owned(), "Its code says what it needs; that takes a moment.".to_owned()],
+            input: Input::default(),
+            error: None,
+        }));
+    }
+
+    /// Asks what is to become of a config that is there.
+    pub(super) fn ask_made_before(&mut self, to: std::path::PathBuf, wish: Wish) {
+        let title = format!("{} exists", to.display());
+        self.ask(Menu::new(
+            title,
+            Vec::new(),
+            vec![
+                Entry::new("open it as it is", "", Pick::Open(to)).key('o'),
+                Entry::new("make it anew", "what is in it is lost", Pick::New(Wish { force: true, ..wish }))
+                    .key('m'),
+                Entry::new("leave it", "", Pick::Nothing),
+            ],
+        ));
+    }
+
+    /// A config was made, or not.
+    pub(super) fn made(&mut self, result: Result<std::path::PathBuf, String>) {
+        self.console.building = false;
+        match result {
+            Ok(path) if self.doc.is_dirty() => {
+                self.say(
+                    Tone::Notable,
+                    format!("made {}; what you changed here is not saved yet", path.display()),
+                );
+            }
+            Ok(path) => self.effects.push(Effect::Open(path)),
+            Err(why) => self.say(Tone::Bad, why),
+        }
     }
 
     pub(super) fn ask_preset(&mut self) {

@@ -23,6 +23,10 @@ pub enum Effect {
         /// Do not mind what is there.
         force: bool,
     },
+    /// Write a config that fits a program, or the program of a container image.
+    New(Wish),
+    /// Go on with another config.
+    Open(PathBuf),
     /// Build the image.
     Build,
     /// Build the image and boot it.
@@ -41,6 +45,17 @@ pub enum Effect {
     Redraw,
     /// End.
     Quit,
+}
+
+/// A config that is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// The program, by its path or name; or the archive that holds the image.
+    pub from: String,
+    /// It is a container image.
+    pub image: bool,
+    /// Do not mind a config that is there.
+    pub force: bool,
 }
 
 /// Something that happened outside.
@@ -62,6 +77,10 @@ pub enum Event {
     Exists(PathBuf),
     /// A copy of the config was written, or not.
     Copied(Result<PathBuf, String>),
+    /// A config was made, or not.
+    Made(Result<PathBuf, String>),
+    /// A config that was to be made exists.
+    MadeBefore(PathBuf, Wish),
     /// What stands against a wish, with the ways out that change the least.
     Proven(Box<Question>, Box<Refusal>),
     /// The image was built, or not.

@@ -4,6 +4,7 @@ use crossterm::event::KeyCode;
 
 use super::action::Action;
 use super::doc::{Item, Want};
+use super::event::Wish;
 use super::keymap::Key;
 use super::overlay::{Overlay, Pick, Purpose, Target};
 use super::theme::Tone;
@@ -114,6 +115,8 @@ impl App {
             Pick::DropRecovery => self.effects.push(Effect::DropRecovery),
             Pick::SaveOver(path) => self.effects.push(Effect::SaveCopy { path, force: true }),
             Pick::SaveForce => self.effects.push(Effect::Save { force: true }),
+            Pick::New(wish) => self.make(wish),
+            Pick::Open(path) => self.effects.push(Effect::Open(path)),
         }
     }
 
@@ -141,7 +144,7 @@ impl App {
                     Purpose::Budget if text::parse_size(typed).is_none() => {
                         Some("a size, such as 64KiB or 2MiB".to_owned())
                     }
-                    Purpose::Budget | Purpose::SavePreset => None,
+                    Purpose::Budget | Purpose::SavePreset | Purpose::New { .. } => None,
                 };
             }
             Some(Overlay::Finder(finder)) => {
@@ -180,12 +183,19 @@ impl App {
                 }
                 self.keep_visible();
             }
-            Purpose::SavePreset if typed.is_empty() => {}
+            Purpose::SavePreset | Purpose::New { .. } if typed.is_empty() => {}
+            Purpose::New { image } => self.make(Wish { from: typed, image, force: false }),
             Purpose::SavePreset => match crate::presets::place(&typed) {
                 Ok(path) => self.effects.push(Effect::SaveCopy { path, force: false }),
                 Err(why) => self.say(Tone::Bad, why),
             },
         }
+    }
+
+    fn make(&mut self, wish: Wish) {
+        self.say(Tone::Plain, format!("looking at {} …", wish.from));
+        self.console.building = true;
+        self.effects.push(Effect::New(wish));
     }
 
     pub(super) fn finder_key(&mut self, key: Key) {

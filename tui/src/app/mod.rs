@@ -30,7 +30,7 @@ use ratatui::layout::Rect;
 use self::action::Action;
 use self::console::Console;
 use self::doc::{Doc, Item};
-pub use self::event::{Built, Effect, Event};
+pub use self::event::{Built, Effect, Event, Wish};
 use self::keymap::Keymap;
 use self::layout::Panes;
 use self::overlay::{Entry, Menu, Overlay, Pick};
@@ -335,6 +335,11 @@ impl App {
             }
             Event::Copied(Ok(path)) => self.say(Tone::Good, format!("saved a copy as {}", path.display())),
             Event::Copied(Err(why)) => self.say(Tone::Bad, why),
+            Event::Made(result) => self.made(result),
+            Event::MadeBefore(to, wish) => {
+                self.console.building = false;
+                self.ask_made_before(to, wish);
+            }
             Event::Proven(question, refusal) => self.proven(&question, &refusal),
             Event::Built(result) => {
                 self.console.building = false;

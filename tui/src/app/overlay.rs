@@ -4,6 +4,7 @@ use bespoke_model::{Decision, ParamId};
 
 use super::action::Action;
 use super::doc::{Item, Wanted};
+use super::event::Wish;
 use super::input::Input;
 
 /// What happens when an entry of a [`Menu`] is taken.
@@ -37,6 +38,10 @@ pub enum Pick {
     SaveOver(std::path::PathBuf),
     /// A file that somebody else changed is written over.
     SaveForce,
+    /// A config is made.
+    New(Wish),
+    /// Another config is opened.
+    Open(std::path::PathBuf),
 }
 
 /// One entry of a menu.
@@ -96,6 +101,11 @@ pub enum Purpose {
     Budget,
     /// A preset's name, or a file's path.
     SavePreset,
+    /// A program, or the archive of a container image, to write a config for.
+    New {
+        /// It is an image.
+        image: bool,
+    },
 }
 
 /// A line to type.

@@ -3,7 +3,7 @@
 use super::fixture::{CONFIG, Session, exists};
 use crate::app::doc::Item;
 use crate::app::overlay::Overlay;
-use crate::app::{Effect, Event, View};
+use crate::app::{Effect, Event, View, Wish};
 
 #[test]
 fn a_toggle_is_saved_with_comments_kept() {
@@ -391,4 +391,58 @@ fn what_a_program_missed_is_offered() {
     assert!(session.line("exit status 1 after 9 ms; 5 shows 1 part").contains("missed"));
     session.keys("5<space>");
     assert!(session.app.doc.text().contains("\"net.tcp\" = true"), "{}", session.screen());
+}
+
+#[test]
+fn a_config_is_made_from_a_program_or_a_container_image() {
+    let mut session = Session::new(80, 24);
+    session.keys("N<enter>");
+    assert!(session.effects.is_empty() && session.app.overlays.is_empty(), "nothing was named");
+    session.keys("N/usr/bin/lua5.4<enter>");
+    let wish = Wish { from: "/usr/bin/lua5.4".into(), image: false, force: false };
+    assert_eq!(session.effects, [Effect::New(wish.clone())]);
+    assert_eq!(session.line("looking at"), " looking at /usr/bin/lua5.4 …");
+
+    session.event(Event::MadeBefore("lua5.4.toml".into(), wish.clone()));
+    assert!(session.screen().contains("lua5.4.toml exists"));
+    session.keys("m");
+    assert_eq!(session.effects[1], Effect::New(Wish { force: true, ..wish.clone() }));
+    session.event(Event::MadeBefore("lua5.4.toml".into(), wish.clone()));
+    session.keys("o");
+    assert_eq!(session.effects[2], Effect::Open("lua5.4.toml".into()));
+    session.event(Event::Made(Err("there is no program lua5.4".into())));
+    assert_eq!(session.line("there is no"), " there is no program lua5.4");
+    session.event(Event::Made(Ok("lua5.4.toml".into())));
+    assert_eq!(session.effects[3], Effect::Open("lua5.4.toml".into()));
+
+    // By name in the palette, too.
+    session.keys(":container<enter>redis.tar<enter>");
+    let wish = Wish { from: "redis.tar".into(), image: true, force: false };
+    assert_eq!(session.effects[4], Effect::New(wish));
+    // What was changed in the meantime is not thrown away.
+    session.keys("/net.tcp<enter><space>");
+    session.event(Event::Made(Ok("redis.toml".into())));
+    assert!(session.line("made redis.toml").contains("not saved yet"));
+    session.keys("I");
+    assert!(session.app.overlays.is_empty() && session.screen().contains("there are unsaved changes"));
+    assert_eq!(session.effects.len(), 5);
+}
+
+#[test]
+fn what_was_found_and_never_seen_goes_if_one_dares() {
+    let mut session = super::views::with_evidence(100, 30);
+    session.keys("5");
+    assert_eq!(session.line("openat").trim(), "seen: openat 7×");
+    let dares = session.line("sendfile");
+    assert!(dares.contains("found, never seen: sendfile (app: copy+0x10); can go if you dare"), "{dares}");
+    let row = session.line("abi.transfer");
+    let transfer = session.app.doc.tree().find("abi.transfer").unwrap();
+    let bytes = crate::text::bytes(super::fixture::Plain(session.app.doc.tree()).own(transfer));
+    assert!(row.contains(&format!("−{bytes}")), "what it would free: {row}");
+    let at = session.app.rows.iter().position(|row| row.item == Some(Item::Node(transfer))).unwrap();
+    while session.app.scroll().cursor < at {
+        session.keys("j");
+    }
+    session.keys("<space>s");
+    assert!(session.saved().contains("\"abi.transfer\" = false"), "{}", session.saved());
 }

@@ -76,6 +76,57 @@ fn program() {
     shots("program", "5");
 }
 
+/// The real tree, and a program of which something is known.
+pub fn with_evidence(width: u16, height: u16) -> Session {
+    let tree = &bespoke_kernel::Os::embedded().tree;
+    let text =
+        "schema = 1\nextends = \"preset:hello\"\n\n[fit]\n\"abi.open\" = true\n\"abi.transfer\" = true\n";
+    let mut session = Session::open(tree, text, Theme::new(true, false), width, height);
+    session.app.needs = crate::ui::start::from_evidence(tree, &evidence());
+    session.app.rebuild();
+    session
+}
+
+fn evidence() -> bespoke_model::Evidence {
+    let mut evidence = bespoke_model::Evidence { runs: 2, ..bespoke_model::Evidence::default() };
+    evidence.add_found("call:sendfile", 1, &["app: copy+0x10".into()]);
+    evidence.add_found("call:openat", 3, &["app: main+0x40".into()]);
+    evidence.add_seen("call:openat", 7, 1, Some("ENOENT"));
+    evidence.add_seen("path:/dev/null", 2, 0, None);
+    evidence.add_found("call:io_uring_setup", 1, &[]);
+    evidence.add_found("process:fork", 1, &["app: spawn+0x2".into()]);
+    evidence
+}
+
+#[test]
+fn a_fitted_config_says_why() {
+    let os = bespoke_kernel::Os::embedded();
+    let text = "# Mine.\nschema = 1\nextends = \"preset:hello\"\n\n[set]\n\"abi.clock\" = true  # stays\n";
+    let config = bespoke_model::Config::parse("app.toml", text).unwrap();
+    let chain = crate::presets::chain(config, std::path::Path::new(".")).unwrap();
+    let measure = super::fixture::Plain(&os.tree);
+    let keep = bespoke_kernel::fit::Keep::Found;
+    let fitted = crate::fit::rewrite(os, &chain, &evidence(), keep, Some(&measure)).unwrap();
+    insta::assert_snapshot!("fitted_config", fitted.config.text());
+    let again = crate::presets::Chain { config: fitted.config.clone(), ..chain };
+    let again = crate::fit::rewrite(os, &again, &evidence(), keep, Some(&measure)).unwrap();
+    assert_eq!(again.config.text(), fitted.config.text(), "written anew it is the same");
+}
+
+#[test]
+fn program_with_evidence() {
+    for (width, height) in SIZES {
+        let mut session = with_evidence(width, height);
+        session.keys("5");
+        insta::assert_snapshot!(format!("evidence_{width}x{height}"), session.screen());
+    }
+}
+
+#[test]
+fn making_a_config() {
+    shots("new_image", "Iredis.tar");
+}
+
 #[test]
 fn changes() {
     shots("changes", "/tcp<enter><space>6");

@@ -5,11 +5,12 @@
 
 mod input;
 mod machine;
+mod make;
 mod proof;
-mod start;
+pub(crate) mod start;
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -95,7 +96,8 @@ pub fn open(args: &Open) -> Done {
     } else if !saved {
         let save = app.keymap.shown(Action::Save);
         let from = app.doc.extends().unwrap_or_default();
-        app.say(Tone::Notable, format!("new, extends {from}; {save} writes {name}"));
+        let fits = app.keymap.shown(Action::NewProgram);
+        app.say(Tone::Notable, format!("new, extends {from}; {save} writes {name}; {fits} fits a program"));
     }
     let recovery = start::recovery_path(&file);
     if let Ok(edits) = std::fs::read_to_string(&recovery) {
@@ -265,6 +267,12 @@ impl Loop {
                 self.app.recovery = None;
                 self.kept.clear();
             }
+            Effect::New(wish) => make::start(wish, presets::dir_of(&self.file), send.clone()),
+            Effect::Open(path) => {
+                if let Err(why) = self.reopen(&path) {
+                    self.app.say(Tone::Bad, why);
+                }
+            }
             Effect::Build => self.build(send.clone(), false),
             Effect::Boot => self.build(send.clone(), true),
             Effect::Stop => match self.machine.take() {
@@ -293,6 +301,30 @@ impl Loop {
             }
         }
         Ok(false)
+    }
+
+    /// Goes on with another config.
+    fn reopen(&mut self, path: &Path) -> Result<(), String> {
+        let name = path.to_string_lossy();
+        let Start { chain, name, on_disk } = start::choose(Some(&name)).map_err(|failure| failure.message)?;
+        let tree = &self.kernel.os().tree;
+        let doc = Doc::open(tree, self.kernel.clone(), chain, &name, on_disk.is_some())?;
+        if let Some(machine) = self.machine.take() {
+            machine.stop();
+        }
+        self.run += 1;
+        let _ = std::fs::remove_file(&self.recovery);
+        let (theme, keymap) = (self.app.theme, self.app.keymap.clone());
+        self.app = App::new(doc, theme, keymap, self.app.area);
+        self.app.needs = start::needs(tree, self.app.doc.chain());
+        self.file = PathBuf::from(&name);
+        self.app.budget = state::budget(&self.file);
+        self.recovery = start::recovery_path(&self.file);
+        self.on_disk = on_disk.unwrap_or_default();
+        self.kept.clear();
+        let view = self.app.keymap.shown(Action::ViewProgram);
+        self.app.say(Tone::Good, format!("{name}: {view} shows what its program needs"));
+        Ok(())
     }
 
     fn save(&mut self, force: bool) {

@@ -192,7 +192,7 @@ pub(super) fn needs(tree: &Tree, chain: &Chain) -> Vec<Need> {
 
 /// What is known of the program's needs, each with the part that serves it: those seen as it ran first, then what stands in its
 /// code and was never seen.
-fn from_evidence(tree: &Tree, evidence: &Evidence) -> Vec<Need> {
+pub(crate) fn from_evidence(tree: &Tree, evidence: &Evidence) -> Vec<Need> {
     let served = Os::embedded().served();
     let known = bespoke_kernel::fit::propose(tree, &served, evidence, Keep::Found);
     let mut proposals: Vec<_> =

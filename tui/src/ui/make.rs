@@ -1,0 +1,72 @@
+//! A config for a program or a container image, made by a process of its own: to look through code takes time, and may take memory.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::Sender;
+
+use super::Message;
+use crate::app::{Event, Wish};
+use crate::presets;
+
+/// Makes it; what comes of it is sent.
+pub(super) fn start(wish: Wish, folder: &Path, send: Sender<Message>) {
+    let to = folder.join(name(&wish));
+    if to.exists() && !wish.force {
+        let _ = send.send(Message::App(Event::MadeBefore(to, wish)));
+        return;
+    }
+    std::thread::spawn(move || send.send(Message::App(Event::Made(make(&wish, &to).map(|()| to)))));
+}
+
+/// What the config is called: after the program, or the archive.
+fn name(wish: &Wish) -> PathBuf {
+    let file = Path::new(&wish.from).file_name().map(|name| name.to_string_lossy().into_owned());
+    let file = file.unwrap_or_else(|| "program".to_owned());
+    let stem = match wish.image {
+        true => file.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("image"),
+        false => &file,
+    };
+    PathBuf::from(format!("{stem}.toml"))
+}
+
+fn make(wish: &Wish, to: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("cannot look at {}: {}", wish.from, presets::plain(&error));
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg("new").arg("-o").arg(to);
+    if wish.force {
+        command.arg("--force");
+    }
+    match wish.image {
+        true => command.arg(format!("--image={}", wish.from)),
+        // Not taken for an option.
+        false if wish.from.starts_with('-') => command.arg(format!("./{}", wish.from)),
+        false => command.arg(&wish.from),
+    };
+    let output = command.stdin(Stdio::null()).output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = |start: &str| said.lines().find_map(|line| line.strip_prefix(start)).map(str::to_owned);
+    let cause = line("error: ").unwrap_or_else(|| format!("{} cannot be looked at", wish.from));
+    Err(line("hint: ").map_or(cause.clone(), |hint| format!("{cause}; {hint}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configs_are_called_after_what_they_are_for() {
+        for (from, image, expected) in [
+            ("/usr/bin/lua5.4", false, "lua5.4.toml"),
+            ("redis-server", false, "redis-server.toml"),
+            ("downloads/redis.oci.tar", true, "redis.toml"),
+            ("layout/", true, "layout.toml"),
+            (".hidden", true, "image.toml"),
+        ] {
+            let wish = Wish { from: from.into(), image, force: false };
+            assert_eq!(name(&wish), Path::new(expected));
+        }
+    }
+}
