@@ -32,6 +32,7 @@ pub mod object;
 pub mod oci;
 mod os;
 mod param;
+pub mod paths;
 mod payload;
 mod plan;
 pub mod program;
@@ -46,6 +47,7 @@ mod testing;
 mod tests;
 pub mod trace;
 pub mod truth;
+mod users;
 mod write;
 
 pub use embedded::{declarations, object_bytes};

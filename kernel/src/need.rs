@@ -21,6 +21,8 @@
 
 use syscalls::Sysno;
 
+use crate::paths;
+
 /// The word of a call that has a name.
 pub fn call(number: u64) -> Option<String> {
     name(number).map(|name| format!("call:{name}"))
@@ -202,10 +204,7 @@ pub fn flavours(call: &str, made: &dyn Made) -> Vec<String> {
 pub fn general(word: &str) -> Option<String> {
     const MADE: [&str; 6] = ["/proc", "/dev", "/sys", "/tmp", "/var/tmp", "/run"];
     const NAMES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
-    let is_made = |path: &str| {
-        MADE.iter()
-            .any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-    };
+    let is_made = |path: &str| MADE.iter().any(|dir| paths::is_in(path, dir));
     match word.split_once(':') {
         Some(("path", path)) if !is_made(path) && !NAMES.contains(&path) => None,
         Some(("write", path)) if !is_made(path) => Some("write:*".to_owned()),

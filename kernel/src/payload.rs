@@ -3,7 +3,6 @@
 mod container;
 mod libraries;
 mod sysroot;
-mod users;
 
 pub use sysroot::Sysroot;
 
@@ -20,6 +19,7 @@ use crate::layout::Appended;
 use crate::oci::{Image, ImageError};
 use crate::program::{self, Program, ProgramError};
 use crate::root::{Attributes, Builder, FileId, Root, S_IFDIR, S_IFLNK, S_IFREG};
+use crate::users::{self, NoUser};
 
 /// Why a payload cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,12 @@ pub enum PayloadError {
         /// Which.
         what: &'static str,
     },
+}
+
+impl From<NoUser> for PayloadError {
+    fn from(NoUser { name, file }: NoUser) -> Self {
+        Self::NoUser { name, file }
+    }
 }
 
 /// The program and the files of an image.

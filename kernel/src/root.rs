@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::layout::{PAGE, align_up};
+use crate::paths::lies_in;
 use crate::program;
 
 const HEADER: u64 = 32;
@@ -279,10 +280,9 @@ impl Root {
     /// The bytes that are there for the file at `program` alone: its own, and those of directories that were made
     /// and hold nothing else.
     pub(crate) fn share_of(&self, program: &str) -> u64 {
-        let inside = |dir: &str, path: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
         let only_for_it = |dir: &str| {
-            let mut files = self.entries.iter().filter(|(path, e)| !e.implied && inside(dir, path));
-            inside(dir, program) && files.all(|(path, _)| path == program)
+            let mut files = self.entries.iter().filter(|(path, e)| !e.implied && lies_in(path, dir));
+            lies_in(program, dir) && files.all(|(path, _)| path == program)
         };
         let own = |(path, entry): &&(String, Entry)| {
             path == program || entry.implied && path != "/" && only_for_it(path)

@@ -5,6 +5,7 @@
 //! an error, and the user names the program.
 
 use super::{FileKind, Image};
+use crate::users;
 
 /// A program of an image, and how it is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,7 +133,10 @@ impl Launch {
                 let Some(mut interpreter) = shebang(&head) else {
                     launch.path = path;
                     launch.args = words.split_off(1);
-                    launch.user = launch.user_of(image, &user)?;
+                    let data = |path: &str| image.read_file(path).ok();
+                    let owner =
+                        Some(&user).filter(|user| !user.is_empty()).map(|user| users::owner(user, data));
+                    launch.user = owner.transpose().map_err(|_| LaunchError::NoUser(user.clone()))?;
                     launch.home(image);
                     return Ok(launch);
                 };
@@ -185,49 +189,15 @@ impl Launch {
         self.env.push(var);
     }
 
-    /// `user`, `user:group`, in names or numbers; the group of a name is in the list.
-    fn user_of(&self, image: &Image, user: &str) -> Result<Option<(u32, u32)>, LaunchError> {
-        if user.is_empty() {
-            return Ok(None);
-        }
-        let unknown = || LaunchError::NoUser(user.to_owned());
-        let (name, group) = user.split_once(':').unwrap_or((user, ""));
-        let known = lines(image, "/etc/passwd")
-            .into_iter()
-            .find(|line| line[0] == name || line.get(2).is_some_and(|uid| uid == name));
-        let number = |line: &[String], at: usize| line.get(at).and_then(|field| field.parse::<u32>().ok());
-        let uid = match name.parse() {
-            Ok(uid) => uid,
-            Err(_) => known.as_ref().and_then(|line| number(line, 2)).ok_or_else(unknown)?,
-        };
-        let gid = match (group, group.parse()) {
-            ("", _) => known.as_ref().and_then(|line| number(line, 3)).unwrap_or(0),
-            (_, Ok(gid)) => gid,
-            (group, _) => {
-                let line = lines(image, "/etc/group").into_iter().find(|line| line[0] == group);
-                line.and_then(|line| number(&line, 2)).ok_or_else(unknown)?
-            }
-        };
-        Ok(Some((uid, gid)))
-    }
-
     /// Every container has a home.
     fn home(&mut self, image: &Image) {
         if self.env.iter().any(|var| var.starts_with("HOME=")) {
             return;
         }
-        let uid = self.user.map_or(0, |(uid, _)| uid).to_string();
-        let line = lines(image, "/etc/passwd").into_iter().find(|line| line.get(2) == Some(&uid));
-        let home = line.and_then(|line| line.get(5).cloned()).filter(|home| home.starts_with('/'));
+        let user = self.user.map_or(0, |(user, _)| user);
+        let home = users::home(user, |path| image.read_file(path).ok());
         self.env.push(format!("HOME={}", home.unwrap_or_else(|| "/".into())));
     }
-}
-
-/// The fields of a list such as `/etc/passwd`.
-fn lines(image: &Image, path: &str) -> Vec<Vec<String>> {
-    let text = image.read_file(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
 }
 
 fn absolute(cwd: &str, path: &str) -> String {

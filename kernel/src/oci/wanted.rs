@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FileKind, Image, Launch};
+use crate::paths::{is_in, lies_in};
 
 /// A file or folder of an image that the program is likely to want.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,9 +162,7 @@ struct Found<'i> {
 impl Found<'_> {
     fn add(&mut self, path: &str, why: &str) {
         let path = path.trim_end_matches('/');
-        let system = ["/proc", "/sys", "/dev"]
-            .iter()
-            .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        let system = ["/proc", "/sys", "/dev"].iter().any(|own| is_in(path, own));
         let steps = path.split('/').skip(1);
         if path.is_empty()
             || system
@@ -252,9 +251,7 @@ impl Found<'_> {
     fn finish(self) -> Vec<Wanted> {
         let mut kept: Vec<Wanted> = Vec::new();
         for (path, why) in self.paths {
-            let inside =
-                |above: &Wanted| path.strip_prefix(&above.path).is_some_and(|rest| rest.starts_with('/'));
-            if !kept.iter().any(inside) {
+            if !kept.iter().any(|above| lies_in(&path, &above.path)) {
                 let bytes = self.image.bytes_in(&path);
                 kept.push(Wanted { path, why, bytes });
             }

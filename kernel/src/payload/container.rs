@@ -5,6 +5,7 @@ use std::path::Path;
 use bespoke_model::ImageSource;
 
 use crate::oci::{Entry, FileKind, Image, Limits, Pick};
+use crate::paths::is_in;
 use crate::root::{Builder, S_IFDIR};
 
 use super::{PayloadError, add_name, guest_path};
@@ -51,10 +52,7 @@ pub(super) fn add_files(
 }
 
 fn excluded(source: &ImageSource, path: &str) -> bool {
-    source.without.iter().any(|out| {
-        path.strip_prefix(out.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || out == "/")
-    })
+    source.without.iter().any(|out| is_in(path, out))
 }
 
 /// Adds what a path needs to lead where it leads in the image: its folders, the links on its way, and what is at its end.

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::oci::Image;
+use crate::paths;
 use crate::program::{self, ProgramKind};
 use crate::root::Builder;
 
@@ -206,7 +207,7 @@ impl Search<'_> {
         {
             let origin = |with: &str| entry.replace("${ORIGIN}", with).replace("$ORIGIN", with);
             let host = PathBuf::from(origin(&asking.host.to_string_lossy())).join(library);
-            let guest = plain(&format!("{}/{library}", origin(&asking.guest)));
+            let guest = paths::plain(&format!("/{}/{library}", origin(&asking.guest))).unwrap_or_default();
             if builder.contains(&guest) || self.source.usable(&host) {
                 return Some(Found { host, guest });
             }
@@ -228,19 +229,6 @@ fn directory(path: &str) -> &str {
         Some(("", _)) | None => "/",
         Some((directory, _)) => directory,
     }
-}
-
-/// The path without `.`, `..` and empty parts.
-fn plain(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

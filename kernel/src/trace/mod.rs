@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bespoke_model::Evidence;
 
 use crate::need::{self, Made};
+use crate::paths;
 
 pub use host::watch;
 
@@ -85,7 +86,7 @@ impl Recorder {
         let Some(Some(path)) = made.texts(argument).into_iter().next() else { return };
         let path =
             if path.starts_with('/') { Some(path) } else { directory().map(|dir| format!("{dir}/{path}")) };
-        let Some(path) = path.as_deref().and_then(plain) else { return };
+        let Some(path) = path.as_deref().and_then(paths::plain) else { return };
         match error {
             Some("ENOENT") => drop(self.missing.insert(path)),
             Some(_) => {}
@@ -104,17 +105,4 @@ impl Recorder {
         let missing = &self.missing - &self.files;
         Watched { evidence, files: self.files, looked: self.looked, missing, status }
     }
-}
-
-/// An absolute path without `.`, `..` and empty parts; none for one that is not absolute.
-pub fn plain(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.strip_prefix('/')?.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    Some(format!("/{}", parts.join("/")))
 }

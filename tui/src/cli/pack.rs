@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use bespoke_kernel::Payload;
 use bespoke_kernel::fit::Keep;
 use bespoke_kernel::oci::{FileKind, Image};
-use bespoke_kernel::trace::{self, Watched};
+use bespoke_kernel::paths::{self, is_in, lies_in};
+use bespoke_kernel::trace::Watched;
 use bespoke_model::{Evidence, ImageSource};
 
 use crate::backend;
@@ -22,13 +23,7 @@ const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
 const FILE: &str = "file:";
 
 fn is_made(path: &str) -> bool {
-    is_in(path, &MADE) || LOADER.contains(&path)
-}
-
-fn is_in(path: &str, folders: &[&str]) -> bool {
-    folders
-        .iter()
-        .any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    MADE.iter().any(|dir| is_in(path, dir)) || LOADER.contains(&path)
 }
 
 /// Those of some paths that are files of this machine and that an image lacks, with their sizes: no directories, nothing that the operating
@@ -37,7 +32,7 @@ pub fn of_host(paths: &BTreeSet<String>, payload: &Payload) -> Vec<Item> {
     let packed: Vec<PathBuf> =
         payload.files().filter_map(|(path, _)| std::fs::canonicalize(path).ok()).collect();
     let mut files = Vec::new();
-    for path in paths.iter().filter(|path| !is_made(path) && !is_in(path, &TEMPORARY)) {
+    for path in paths.iter().filter(|path| !is_made(path) && !TEMPORARY.iter().any(|dir| is_in(path, dir))) {
         let (Ok(real), Ok(metadata)) = (std::fs::canonicalize(path), std::fs::metadata(path)) else {
             continue;
         };
@@ -107,11 +102,9 @@ pub fn of_image(
             _ => {}
         }
     }
-    let inside =
-        |folder: &str, path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let others: Vec<String> = folders.values().cloned().collect();
     folders.retain(|path, real| {
-        !files.keys().any(|file| inside(path, file)) && !others.iter().any(|other| inside(real, other))
+        !files.keys().any(|file| lies_in(file, path)) && !others.iter().any(|other| lies_in(other, real))
     });
 
     let mut next = source.clone();
@@ -120,8 +113,7 @@ pub fn of_image(
         next.files = names(&files);
         next.folders = folders.keys().map(|path| (*path).to_owned()).collect();
     } else {
-        let has =
-            |path: &str| source.files.iter().any(|file| file == path || file == "/" || inside(file, path));
+        let has = |path: &str| source.files.iter().any(|file| is_in(path, file));
         next.files.extend(names(&files).into_iter().filter(|path| !has(path)));
         let lacks = |path: &&&str| !has(path) && !source.folders.iter().any(|folder| folder == **path);
         next.folders.extend(folders.keys().filter(lacks).map(|path| (*path).to_owned()));
@@ -152,9 +144,9 @@ fn present(image: &Image, seen: &Watched, home: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::from([home.to_owned()]);
     for path in seen.files.iter().chain(&seen.looked) {
         if path.starts_with('/') {
-            found.extend(trace::plain(path));
+            found.extend(paths::plain(path));
         } else {
-            found.extend(folders.iter().filter_map(|folder| trace::plain(&format!("{folder}/{path}"))));
+            found.extend(folders.iter().filter_map(|folder| paths::plain(&format!("{folder}/{path}"))));
         }
     }
     found.retain(|path| path != "/" && !is_made(path) && image.kind(path, true).is_some());

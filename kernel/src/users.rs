@@ -1,6 +1,14 @@
 //! Users and groups by name, as the image's own `/etc/passwd` and `/etc/group` have them (`passwd(5)`, `group(5)`).
 
-use super::PayloadError;
+/// A user or group by a name that nobody has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is in no {file} of the image")]
+pub(crate) struct NoUser {
+    /// The name.
+    pub(crate) name: String,
+    /// Where it was looked for.
+    pub(crate) file: &'static str,
+}
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -18,15 +26,12 @@ fn number(fields: &[String], at: usize) -> Option<u32> {
 
 /// The user and group that `USER[:GROUP]` stands for; each is a number or a name. Without a group it is the one that `/etc/passwd` gives the
 /// user, or 0 where it knows none.
-pub(super) fn owner(
-    written: &str,
-    data: impl Fn(&str) -> Option<Vec<u8>>,
-) -> Result<(u32, u32), PayloadError> {
+pub(crate) fn owner(written: &str, data: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(u32, u32), NoUser> {
     let (user, group) = match written.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
+        Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (written, None),
     };
-    let unknown = |name: &str, file| PayloadError::NoUser { name: name.to_owned(), file };
+    let unknown = |name: &str, file| NoUser { name: name.to_owned(), file };
     let passwd = data(PASSWD).unwrap_or_default();
     let entry = line(&passwd, |fields| match user.parse::<u32>() {
         Ok(_) => fields.get(2) == Some(&user),
@@ -47,6 +52,13 @@ pub(super) fn owner(
     Ok((uid, gid))
 }
 
+/// A user's home, where it has one.
+pub(crate) fn home(user: u32, data: impl Fn(&str) -> Option<Vec<u8>>) -> Option<String> {
+    let user = user.to_string();
+    let entry = line(&data(PASSWD)?, |fields| fields.get(2) == Some(&user.as_str()))?;
+    entry.into_iter().nth(5).filter(|home| home.starts_with('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,9 +77,11 @@ mod tests {
             ("7", (7, 0)),
             ("7:8", (7, 8)),
             ("root:8", (0, 8)),
+            ("redis:", (101, 102)),
         ] {
             assert_eq!(owner(written, data).unwrap(), expected, "{written}");
         }
+        assert_eq!((home(101, data).as_deref(), home(7, data), home(0, |_| None)), (Some("/"), None, None));
         let error = owner("nginx", data).unwrap_err().to_string();
         assert!(error.contains("`nginx` is in no /etc/passwd of the image"), "{error}");
         let error = owner("redis:nobody", |_| None).unwrap_err().to_string();
