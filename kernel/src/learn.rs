@@ -152,6 +152,23 @@ pub fn read(report: &str) -> Learnt {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+
+        /// A guest may say what it likes: what is read of it can be kept and read again.
+        #[test]
+        fn any_report_is_read(
+            lines in proptest::collection::vec(
+                r"[canlost]{1,2}( (-|[0-9]{1,3}|18446744073709551615|-1|[0-9a-f]{0,9}|\PC{0,3})){0,10}", 0..20,
+            ),
+        ) {
+            let learnt = read(&(lines.join("\n") + "\nc 0 18446744073709551615 9223372036854775808 -7\n"));
+            let evidence = learnt.watched.evidence;
+            let kept = bespoke_model::Evidence::parse("e", &evidence.to_string());
+            proptest::prop_assert_eq!(kept.unwrap(), evidence);
+        }
+    }
+
     #[test]
     fn a_report_is_read() {
         let report = "c 257 1 0 0\na 0 257 0 0 577 0 0 0 2f746d702f78\nn 0 1 0 0\nc 257 2 1 2\nn 0 2 0 0\n\

@@ -40,6 +40,8 @@ pub struct Evidence {
 
 /// The version of the format.
 const SCHEMA: i64 = 1;
+/// The largest number that its text can hold.
+const MOST: u64 = i64::MAX as u64;
 
 impl Evidence {
     /// Reads what [`Evidence`]'s `Display` wrote.
@@ -106,15 +108,15 @@ impl Evidence {
     /// Notes that a need was found in the code.
     pub fn add_found(&mut self, word: &str, places: u64, at: &[String]) {
         let witness = self.needs.entry(word.to_owned()).or_default();
-        witness.found = places;
+        witness.found = places.min(MOST);
         witness.at = at.to_vec();
     }
 
     /// Notes that a need was seen. Runs add up.
     pub fn add_seen(&mut self, word: &str, times: u64, failed: u64, error: Option<&str>) {
         let witness = self.needs.entry(word.to_owned()).or_default();
-        witness.seen = witness.seen.saturating_add(times);
-        witness.failed = witness.failed.saturating_add(failed);
+        witness.seen = witness.seen.saturating_add(times).min(MOST);
+        witness.failed = witness.failed.saturating_add(failed).min(MOST);
         if witness.error.is_none() {
             witness.error = error.map(str::to_owned);
         }
@@ -122,7 +124,7 @@ impl Evidence {
 
     /// Adds everything that another says was seen.
     pub fn merge_seen(&mut self, other: &Evidence) {
-        self.runs = self.runs.saturating_add(other.runs);
+        self.runs = self.runs.saturating_add(other.runs).min(MOST);
         for (word, witness) in &other.needs {
             if witness.seen > 0 {
                 self.add_seen(word, witness.seen, witness.failed, witness.error.as_deref());
@@ -215,6 +217,61 @@ mod tests {
         evidence.forget_found();
         assert_eq!(evidence.needs.keys().collect::<Vec<_>>(), ["call:openat"]);
         assert_eq!(evidence.needs["call:openat"].found, 0);
+    }
+
+    #[test]
+    fn the_largest_counts_read_back() {
+        let mut evidence = Evidence { runs: MOST, ..sample() };
+        evidence.add_seen("call:read", u64::MAX, u64::MAX, Some("E\0\n\"\u{7f}"));
+        evidence.add_found("file:/a\tb\r\u{1}\u{2028}", u64::MAX, &["\u{0}".into(), "é\\".into()]);
+        evidence.merge_seen(&evidence.clone());
+        let text = evidence.to_string();
+        assert_eq!(Evidence::parse("e", &text).unwrap(), evidence, "{text}");
+    }
+
+    /// Whatever stands in the file, the answer is evidence that reads back, or what is wrong.
+    #[test]
+    fn damaged_texts_are_told_or_read() {
+        use rand::RngExt as _;
+        const PIECES: [&str; 14] = [
+            "=",
+            "\"",
+            "[",
+            "]",
+            "{",
+            "}",
+            "\n",
+            "#",
+            "seen",
+            "-1",
+            "9223372036854775808",
+            "\u{0}",
+            "\\",
+            ".",
+        ];
+        let good = sample().to_string();
+        let mut rng: rand_chacha::ChaCha8Rng = rand::SeedableRng::seed_from_u64(7);
+        let mut read = 0;
+        for _ in 0..3000 {
+            let mut text: Vec<char> = good.chars().collect();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..text.len());
+                match rng.random_range(0..3) {
+                    0 => drop(text.remove(at)),
+                    1 => text.truncate(at.max(1)),
+                    _ => drop(text.splice(at..at, PIECES[rng.random_range(0..PIECES.len())].chars())),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            match Evidence::parse("e", &text) {
+                Ok(evidence) => {
+                    read += 1;
+                    assert_eq!(Evidence::parse("e", &evidence.to_string()).unwrap(), evidence, "{text}");
+                }
+                Err(problems) => assert!(!problems.to_string().is_empty(), "{text}"),
+            }
+        }
+        assert!((50..2950).contains(&read), "{read} of 3000");
     }
 
     #[test]

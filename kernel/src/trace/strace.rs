@@ -227,6 +227,29 @@ mod tests {
         assert_eq!(seen.status, Some(3));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+
+        /// Whatever stands in a log, what is read of it can be kept and read again.
+        #[test]
+        fn damaged_logs_are_read_or_refused(
+            cuts in proptest::collection::vec((0usize..2000, 0usize..40, r#"\PC{0,6}|[()<>",=\\{}]{1,4}"#), 1..12),
+        ) {
+            let mut log: Vec<char> = LOG.chars().collect();
+            for (at, gone, put) in cuts {
+                let at = at % log.len();
+                let end = (at + gone).min(log.len());
+                log.splice(at..end, put.chars().chain(['x']));
+            }
+            let log: String = log.into_iter().collect();
+            if let Ok(seen) = read(&log) {
+                let kept = bespoke_model::Evidence::parse("e", &seen.evidence.to_string());
+                proptest::prop_assert_eq!(kept.unwrap(), seen.evidence);
+                proptest::prop_assert!(seen.files.iter().all(|path| path.starts_with('/')));
+            }
+        }
+    }
+
     #[test]
     fn fronts_are_told_from_calls() {
         for line in [

@@ -224,7 +224,7 @@ fn watch_program(args: &Fit, kernel: &Kernel, chain: &presets::Chain) -> Result<
     if args.trace {
         return Ok(Some(Learnt { watched: watch::on_host(args, chain)?, ..Learnt::default() }));
     }
-    if args.time.is_some() {
+    if args.time.is_some() && !args.learn {
         let failure = Failure::new("--for is for a program that is watched");
         return Err(Stop::Usage(failure.hint("--learn boots it; --trace runs it here")));
     }
