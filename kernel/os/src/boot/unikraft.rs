@@ -48,7 +48,7 @@ fn replace(line: &'static [u8], process: &mut Process) {
     variables(own, &mut process.environment);
     let Some((name, packed)) = process.arguments.split_first() else { return };
     if let Some((first, rest)) = given.split_first()
-        && first == name
+        && (first == name || first == process.path_bytes())
     {
         given = rest;
     }
