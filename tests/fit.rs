@@ -250,7 +250,7 @@ fn what_is_pinned_off_stays_off() {
     assert!(run.status == 0 && run.out.contains("\nproven: "), "{}{}", run.out, run.err);
     let note = run.err.lines().find(|line| line.starts_with("note: not on while it is watched"));
     let note = note.unwrap_or_else(|| panic!("{}", run.err));
-    assert!(note.contains("net.ipv4") && note.contains("net.dhcp") && !note.contains("net.ipv6"), "{note}");
+    assert!(note.contains("net.dhcp") && note.contains("net.arp") && !note.contains("net.ipv6"), "{note}");
     assert!(config(&scratch).contains("\"net.ipv4\" = false  # mine"), "{}", config(&scratch));
 }
 

@@ -10,7 +10,8 @@ use crate::presets;
 
 /// Makes it; what comes of it is sent.
 pub(super) fn start(wish: Wish, folder: &Path, send: Sender<Message>) {
-    let to = folder.join(name(&wish));
+    let name = name(&wish);
+    let to = if folder == Path::new(".") { name } else { folder.join(name) };
     if to.exists() && !wish.force {
         let _ = send.send(Message::App(Event::MadeBefore(to, wish)));
         return;
