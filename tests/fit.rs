@@ -406,3 +406,16 @@ fn a_changed_program_is_told() {
 fn cpython_does_its_work_with_what_is_learnt() {
     enough_and_little(&cpython());
 }
+
+#[test]
+fn only_what_a_program_can_start_is_told() {
+    let said = |program: &str| {
+        let run = Scratch::new("").run(&["new", program, "-o", "app.toml", "--force"]);
+        assert_eq!(run.status, 0, "{}", run.err);
+        run.out
+    };
+    let alone = said("/bin/true");
+    assert!(!alone.contains("start processes"), "{alone}");
+    let shell = said("/bin/sh");
+    assert!(shell.contains("start processes") && shell.contains("fork"), "{shell}");
+}

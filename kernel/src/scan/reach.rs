@@ -24,6 +24,13 @@ pub(super) struct Object<'d> {
     pub whole: bool,
 }
 
+impl Object<'_> {
+    /// Whether it is glibc's interpreter, which executes another program only where it is itself the one that was started (`ld.so(8)`).
+    pub fn starts_programs_for_itself(&self) -> bool {
+        self.name.rsplit('/').next().is_some_and(|name| name.starts_with("ld-linux"))
+    }
+}
+
 /// A function: file, and place in its `starts`.
 pub(super) type Function = (u32, u32);
 

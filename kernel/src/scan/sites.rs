@@ -237,6 +237,9 @@ impl Resolver<'_, '_> {
     fn record(&mut self, site: &Site, number: u64) {
         let object = &self.objects[site.function.0 as usize];
         let Some(name) = need::name(number) else { return };
+        if name == "execve" && object.starts_programs_for_itself() {
+            return;
+        }
         self.scan.needs.entry(format!("call:{name}")).or_default().add(|| object.place(site.at));
         self.looks = MOST_LOOKS;
         let values = match needs_arguments(name) {
