@@ -209,7 +209,7 @@ fn evident(text: &str) -> Option<&'static str> {
     let refused =
         ["[Errno 38] Function not implemented", "fork/exec"].iter().any(|words| text.contains(words));
     let asked = [
-        "_fork_exec(",
+        "fork_exec(",
         "os.fork()",
         "os.forkpty()",
         "os.spawn",
