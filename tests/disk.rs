@@ -246,6 +246,22 @@ fn what_cannot_be_written_or_mounted_says_so() {
 }
 
 #[test]
+fn memory_that_runs_out_is_told() {
+    let scratch = config(&program("scarce.c", "glibc"), &[]);
+    for memory in ["16M", "64M"] {
+        let disk = own_disk(&scratch, memory);
+        let run = scratch.run(&["run", "app.toml", "-m", memory, "--disk", memory, "--", "/data"]);
+        assert_eq!(
+            (run.status, run.out.as_str()),
+            (0, "told, rightly\nall goes on\n"),
+            "{memory}: {}",
+            run.err
+        );
+        check(&disk);
+    }
+}
+
+#[test]
 fn damaged_disks_do_no_harm() {
     let files = program("disk.c", "glibc");
     let scratch = config(&files, &[]);

@@ -8,7 +8,7 @@ use crate::abi::syscall::{Args, Handler, duration};
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::list;
-use crate::memory::user;
+use crate::memory::{frames, user};
 use crate::sched::wait::{Observer, Queue};
 use crate::sched::wait_many::{wait_in, with_user_mask};
 use alloc::collections::VecDeque;
@@ -168,6 +168,9 @@ impl Epoll {
         });
         // A file that is always ready, such as one of a disk, cannot be watched.
         let queue = file.queue().ok_or(Errno::EPERM)?;
+        if frames::are_scarce() {
+            return Err(Errno::ENOMEM);
+        }
         self.watches.borrow_mut().try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let observer: Weak<dyn Observer> = Rc::downgrade(&watch) as _;
         queue.observe(observer);

@@ -4,7 +4,7 @@ use super::path::Location;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::list;
-use crate::memory::user;
+use crate::memory::{frames, user};
 use crate::sched::wait::Queue;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -327,7 +327,11 @@ pub fn check_room() -> Result<()> {
     let known = LOWEST.load(Ordering::Relaxed);
     let lowest = (known..table.len()).find(|&index| table[index].is_none()).unwrap_or(table.len().max(known));
     LOWEST.store(lowest, Ordering::Relaxed);
-    if lowest < limit() { Ok(()) } else { Err(Errno::EMFILE) }
+    match () {
+        () if lowest >= limit() => Err(Errno::EMFILE),
+        () if frames::are_scarce() => Err(Errno::ENOMEM),
+        () => Ok(()),
+    }
 }
 
 /// The lowest free descriptor at or above `lowest`, now naming this description.
@@ -347,8 +351,11 @@ pub fn insert(description: Rc<Description>, close_on_exec: bool, lowest: usize) 
     Ok(index as u64)
 }
 
-/// Gives a file that has no path a descriptor.
+/// Gives a file that has no path a descriptor. ENOMEM: memory is short.
 pub fn open(file: Rc<dyn File>, flags: u32) -> Result<u64> {
+    if frames::are_scarce() {
+        return Err(Errno::ENOMEM);
+    }
     open_at(file, flags, None)
 }
 

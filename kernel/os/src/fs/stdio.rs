@@ -28,7 +28,7 @@ fn init(_: &StartInfo) {
     let input = consoles().first().map(|input| (input.item)());
     // The first three descriptors are always free here.
     for file in [input.unwrap_or_else(|| console.clone()), console.clone(), console] {
-        let _ = file::open(file, O_RDWR);
+        let _ = file::open_at(file, O_RDWR, None);
     }
 }
 

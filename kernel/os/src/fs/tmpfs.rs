@@ -124,18 +124,16 @@ impl Data {
             let (frames, size) = pages.pages()?;
             frames.try_reserve(bytes.len().div_ceil(PAGE as usize)).map_err(|_| Errno::ENOSPC)?;
             for chunk in bytes.chunks(PAGE as usize) {
-                let frame = frames::allocate_zeroed();
+                let frame = frames::allocate_for_program();
                 frames.push(frame);
                 // A frame not to be had leaves a half copy, which drops what it has.
                 let frame = frame.ok_or(Errno::ENOSPC)?;
+                let to = phys_to_virt(frame) as *mut u8;
                 // SAFETY: a frame of our own.
                 unsafe {
-                    core::ptr::copy_nonoverlapping(
-                        chunk.as_ptr(),
-                        phys_to_virt(frame) as *mut u8,
-                        chunk.len(),
-                    )
-                };
+                    core::ptr::copy_nonoverlapping(chunk.as_ptr(), to, chunk.len());
+                    core::ptr::write_bytes(to.add(chunk.len()), 0, PAGE as usize - chunk.len());
+                }
             }
             *size = bytes.len() as u64;
             *self = pages;
@@ -317,7 +315,15 @@ impl Memory {
         Ok(())
     }
 
+    /// Adds a name. ENOSPC: memory is short.
     fn insert(&self, name: &[u8], node: Rc<Memory>) -> Result<()> {
+        if frames::are_scarce() {
+            return Err(Errno::ENOSPC);
+        }
+        self.put(name, node)
+    }
+
+    fn put(&self, name: &[u8], node: Rc<Memory>) -> Result<()> {
         self.names(|names| match names.binary_search_by(|(other, _)| other.as_slice().cmp(name)) {
             Ok(_) => Err(Errno::EEXIST),
             Err(at) => {
@@ -514,7 +520,7 @@ impl Node for Memory {
             Err(error) => return Err(error),
         }
         self.take(name)?;
-        to.insert(new_name, node.clone())?;
+        to.put(new_name, node.clone())?;
         node.change_attributes();
         if node.is_directory() {
             self.links.set(self.links.get() - 1);

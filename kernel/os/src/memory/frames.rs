@@ -111,10 +111,16 @@ pub fn allocate() -> Option<u64> {
     FRAMES.borrow().take_one()
 }
 
-/// A frame for the program: some are kept back, so that the kernel can go on serving calls when the program has taken the rest.
-pub fn allocate_for_program() -> Option<u64> {
+/// Whether no more is free than is kept back from the program, so that the kernel can go on serving calls. What a program may have without end
+/// is refused then.
+pub fn are_scarce() -> bool {
     let (available, total) = counts();
-    if available > (total / 64).clamp(16, 1024) { allocate() } else { None }
+    available <= (total / 64).clamp(16, 1024)
+}
+
+/// A frame for the program, unless they are scarce.
+pub fn allocate_for_program() -> Option<u64> {
+    if are_scarce() { None } else { allocate() }
 }
 
 /// Physical address of a frame of zeroes.

@@ -12,7 +12,7 @@ use crate::memory::paging::{PAGE, phys_to_virt};
 use crate::sched::thread::{self, Thread};
 use crate::sched::timer::{self, Expire};
 use crate::sched::wait::{self, Queue};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, TryReserveError};
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -23,6 +23,9 @@ use rsext4::{
 
 /// Pages of the stack that the file system's code runs on: more than a thread's own has room for.
 const STACK_PAGES: usize = 16;
+
+/// Bytes of the heap that one piece of work on the file system has for itself at least.
+const RESERVE: usize = 512 << 10;
 
 /// What stands at the end of the stack unless it has run over.
 const END: u64 = 0x7465_6b63_6174_7365;
@@ -42,6 +45,8 @@ pub struct Volume {
     holder: Cell<Option<u32>>,
     waiting: Queue,
     stack: u64,
+    /// Kept for whoever works on the file system, whose code ends the kernel where the heap ends.
+    reserve: RefCell<Vec<u8>>,
     /// Nodes that somebody holds, by their numbers.
     nodes: RefCell<BTreeMap<u32, Weak<Inode>>>,
     /// Without a name and without anybody who holds them: to be freed.
@@ -147,6 +152,7 @@ impl Volume {
                 holder: Cell::new(None),
                 waiting: Queue::new(),
                 stack,
+                reserve: RefCell::default(),
                 nodes: RefCell::default(),
                 forgotten: RefCell::default(),
                 kept: RefCell::default(),
@@ -184,6 +190,8 @@ impl Volume {
     /// Runs `work` on the file system. The lock is held.
     pub fn locked<T>(&self, work: impl FnOnce(&mut Mounted) -> Ext4Result<T>) -> Ext4Result<T> {
         let mut outcome = Err(Ext4Error::io());
+        self.keep_reserve().map_err(|_| Ext4Error::no_memory())?;
+        drop(self.reserve.take());
         let end = (self.stack - STACK_PAGES as u64 * PAGE) as *mut u64;
         // SAFETY: the last word of the stack, which nothing gets to that the stack has room for.
         unsafe { end.write_volatile(END) };
@@ -198,7 +206,14 @@ impl Volume {
         });
         // SAFETY: as above.
         assert!(unsafe { end.read_volatile() } == END, "the stack of the disk at {} has run over", self.name);
+        // If it cannot be had again, the next who comes is told.
+        let _ = self.keep_reserve();
         outcome
+    }
+
+    /// Sees to it that the reserve is there.
+    fn keep_reserve(&self) -> core::result::Result<(), TryReserveError> {
+        self.reserve.borrow_mut().try_reserve_exact(RESERVE)
     }
 
     fn take_forgotten(&self) -> Option<InodeNumber> {
