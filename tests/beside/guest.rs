@@ -103,7 +103,12 @@ impl Work {
         let at = payload.program_path().expect("there is a program");
         let mut archive = Archive::new();
         archive.add("/init", &read(&home().join("init")));
-        let lines: String = [at]
+        // A program that is called by a link to it may ask what it was called.
+        let called = if Path::new(&program.path).is_symlink() { &program.path } else { at };
+        if called != at {
+            archive.add(called, &read(Path::new(called)));
+        }
+        let lines: String = [called]
             .into_iter()
             .chain(program.args.iter().map(String::as_str))
             .flat_map(|line| [line, "\n"])
