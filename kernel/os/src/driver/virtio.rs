@@ -40,8 +40,8 @@ pub trait Transport {
     fn notify(&self, queue: u16);
     /// A byte of the device's configuration.
     fn config(&self, offset: usize) -> u8;
-    /// Takes an interrupt back. False: the device raised none; true says nothing.
-    fn acknowledge(&self) -> bool;
+    /// Takes an interrupt back, by an access to the device.
+    fn acknowledge(&self);
     /// Whether the device has only the interface of before the standard.
     fn is_legacy(&self) -> bool {
         false
@@ -50,8 +50,8 @@ pub trait Transport {
 
 /// A device in use.
 pub trait Driver {
-    /// The device says that it used something.
-    fn interrupt(&self);
+    /// The device may have used something. False: it had not.
+    fn interrupt(&self) -> bool;
 }
 
 /// Feature bit of devices that keep to the standard (section 6).
@@ -116,8 +116,16 @@ fn interrupt() {
             Some(device) => (device.transport.clone(), device.driver.clone()),
             None => break,
         };
-        if transport.acknowledge() {
-            driver.interrupt();
+        // What comes after the rings say what is awaited raises the next interrupt, and what came before is seen by the next look. That one
+        // comes after an access to the device, which orders the two for a monitor that takes fences to be for several processors only (QEMU
+        // before 8.0, which translates for one): without it the device and the driver may each miss the other's word, for good.
+        let mut any = driver.interrupt();
+        transport.acknowledge();
+        while any {
+            any = driver.interrupt();
+            if any {
+                transport.acknowledge();
+            }
         }
         index += 1;
     }
@@ -167,7 +175,7 @@ pub struct Ring {
     by_event: bool,
     /// Whether the device is to interrupt.
     interrupts: bool,
-    /// What had been made available when the device was last told, or did not have to be.
+    /// What had been made available when the device was last told.
     told: u16,
     /// Which descriptors the device has.
     lent: Vec<bool>,
@@ -287,21 +295,25 @@ impl Ring {
         }
     }
 
-    /// Whether the device wants to be told of what was lent since it was last asked (section 2.7.10).
+    /// Whether the device wants to be told of what was lent; it is told then (section 2.7.10).
     pub fn wants_notice(&mut self) -> bool {
         fence(Ordering::SeqCst);
-        let before = core::mem::replace(&mut self.told, self.next_available);
         let used = phys_to_virt(self.used) as *const u16;
         // SAFETY: the ring's own frames; the device's word stands behind its entries.
-        unsafe {
+        let wants = unsafe {
             if self.by_event {
                 let event = used.add(2 + 4 * usize::from(self.size)).read_volatile();
                 let new = self.next_available;
-                new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(before)
+                new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(self.told)
             } else {
                 used.read_volatile() & 1 == 0
             }
+        };
+        // Counted from when it was told, not from when it was last looked: a word that was missed is made good by the next entry.
+        if wants {
+            self.told = self.next_available;
         }
+        wants
     }
 
     /// Asks the device to interrupt, or not to (section 2.7.7). A hint.

@@ -109,10 +109,9 @@ impl Transport for Mmio {
         unsafe { ((self.base + CONFIG + offset.min(255) as u64) as *const u8).read_volatile() }
     }
 
-    fn acknowledge(&self) -> bool {
+    fn acknowledge(&self) {
         // Whether it was this device is not asked: each access is a turn of the monitor, and its rings tell as well.
         self.write(INTERRUPT_ACKNOWLEDGE, USED | CHANGED);
-        true
     }
 
     fn is_legacy(&self) -> bool {

@@ -147,11 +147,11 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
 }
 
 impl Driver for Network {
-    fn interrupt(&self) {
-        // Bounded: what arrives meanwhile raises the next interrupt, or is seen by this round.
-        let most = 4 * self.receive.borrow().size();
-        for _ in 0..most {
+    fn interrupt(&self) -> bool {
+        let mut any = false;
+        loop {
             let Some((id, written)) = self.receive.borrow_mut().take() else { break };
+            any = true;
             let bytes = self.received(id, written);
             // SAFETY: see `received`; the buffer is not lent before it has been read.
             let bytes = unsafe { &*bytes };
@@ -180,6 +180,7 @@ impl Driver for Network {
         if notice {
             self.transport.notify(RECEIVE);
         }
+        any
     }
 }
 

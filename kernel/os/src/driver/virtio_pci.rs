@@ -121,8 +121,8 @@ impl Transport for Pci {
     }
 
     /// A message says that it was this vector; there is nothing to take back.
-    fn acknowledge(&self) -> bool {
-        true
+    fn acknowledge(&self) {
+        self.status();
     }
 }
 

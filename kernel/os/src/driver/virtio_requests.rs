@@ -104,8 +104,8 @@ impl Requests {
         self.waiting.wake_all();
     }
 
-    /// Notes what has been answered, and lets those look who wait.
-    pub fn collect(&self) {
+    /// Notes what has been answered, and lets those look who wait. False: nothing has.
+    pub fn collect(&self) -> bool {
         let mut any = false;
         let mut ring = self.ring.borrow_mut();
         while let Some((first, _)) = ring.take() {
@@ -119,6 +119,7 @@ impl Requests {
         if any {
             self.waiting.wake_all();
         }
+        any
     }
 
     /// Waits until something may have been answered or a number given back.

@@ -64,8 +64,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
 }
 
 impl Driver for Source {
-    fn interrupt(&self) {
-        self.collect();
+    fn interrupt(&self) -> bool {
+        self.collect()
     }
 }
 
@@ -83,13 +83,16 @@ impl Source {
     }
 
     /// Notes what the device has answered.
-    fn collect(&self) {
+    fn collect(&self) -> bool {
         let mut ring = self.ring.borrow_mut();
+        let mut any = false;
         while let Some((_, length)) = ring.take() {
+            any = true;
             self.asked.set(false);
             self.unused.set((length as usize).min(WANTED));
             self.queue.wake_all();
         }
+        any
     }
 
     /// Takes as many bytes as there are and are wanted; each is given away once.
