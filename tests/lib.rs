@@ -4,6 +4,7 @@ pub mod clients;
 pub mod container;
 pub mod fitting;
 pub mod segments;
+pub mod vsock_host;
 pub mod wire;
 pub mod workloads;
 

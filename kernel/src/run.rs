@@ -22,6 +22,7 @@ mod accel;
 mod control;
 mod network;
 mod storage;
+mod vsock;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -39,6 +40,7 @@ pub use accel::Verdict;
 use control::{Control, Line};
 pub use network::{Network, Publish};
 pub use storage::{Drive, Share};
+pub use vsock::Vsock;
 
 /// The QEMU binary that is looked for in `PATH`.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -130,6 +132,8 @@ pub struct Options {
     pub drives: Vec<Drive>,
     /// Folders of the host.
     pub shares: Vec<Share>,
+    /// A socket device, and who is at its other end.
+    pub vsock: Option<Vsock>,
     /// Arguments that replace the program's.
     pub args: Vec<String>,
     /// The machine.
@@ -161,6 +165,7 @@ impl Default for Options {
             entropy: false,
             drives: Vec::new(),
             shares: Vec::new(),
+            vsock: None,
             args: Vec::new(),
             machine: Machine::default(),
             accel: Accel::default(),
@@ -259,6 +264,16 @@ pub enum RunError {
     /// No folder.
     #[error("{} is not a folder; share one that exists", .0.display())]
     NoShare(PathBuf),
+    /// Not a socket device.
+    #[error(
+        "`{0}` is no socket device; write the guest's CID, from 3 on, or socket:PATH of a vhost-user daemon"
+    )]
+    Vsock(String),
+    /// The kernel has no vhost.
+    #[error(
+        "{0} is not there; load it with modprobe vhost_vsock, or name the socket of a vhost-user daemon: socket:PATH"
+    )]
+    NoVhost(&'static str),
     /// Too many devices.
     #[error("a microvm has room for 8 devices; take --machine q35 for more")]
     NoRoom,
@@ -294,8 +309,9 @@ pub fn start(image: &Path, options: &Options) -> Result<Running, RunError> {
         &options.drives,
         &options.shares,
         options.machine,
-        usize::from(network) + usize::from(options.entropy),
+        usize::from(network) + usize::from(options.entropy) + usize::from(options.vsock.is_some()),
     )?;
+    vsock::check(options.vsock.as_ref())?;
     let accel = match options.accel {
         Accel::Auto => accel::choose(options.qemu.as_deref()),
         other => other,
@@ -562,10 +578,11 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
     add(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
-    add(match options.machine {
-        Machine::Microvm => &["-M", "microvm,acpi=off,x-option-roms=off"],
-        Machine::Q35 => &["-M", "q35"],
-    });
+    let machine = match options.machine {
+        Machine::Microvm => "microvm,acpi=off,x-option-roms=off",
+        Machine::Q35 => "q35",
+    };
+    add(&["-M", &format!("{machine}{}", vsock::machine(options.vsock.as_ref()))]);
     add(match accel {
         // One processor needs one thread, and a small cache of translations is quicker to set up.
         Accel::Auto | Accel::Tcg => &["-accel", "tcg,thread=single,tb-size=32", "-cpu", "max"],
@@ -591,6 +608,10 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
             Machine::Q35 => &["-device", "virtio-rng-pci"],
         });
     }
+    if let Some(vsock) = &options.vsock {
+        args.extend(vsock::arguments(vsock, options.machine, options.memory));
+    }
+    let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
     let mut line = options.terminal.word();
     if !options.args.is_empty() {
         line = format!("{line} {}", command_line(&options.args));

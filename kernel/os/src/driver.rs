@@ -16,3 +16,4 @@ pub mod virtio_net;
 pub mod virtio_pci;
 pub mod virtio_requests;
 pub mod virtio_rng;
+pub mod virtio_vsock;

@@ -30,3 +30,4 @@ pub mod tcp;
 pub mod timeouts;
 pub mod udp;
 pub mod unix;
+pub mod vsock;

@@ -227,6 +227,9 @@ pub struct Run {
     /// Share a folder of this machine, at /share unless said otherwise
     #[arg(long = "share", value_name = "HOSTDIR[:GUESTDIR][:ro]")]
     pub shares: Vec<String>,
+    /// A socket device for AF_VSOCK: the CID that this machine's kernel knows the program by, or socket:PATH of a vhost-user daemon
+    #[arg(long, value_name = "CID|socket:PATH")]
+    pub vsock: Option<String>,
     /// The machine: microvm is the quickest to start, q35 a PC with PCI Express
     #[arg(long, value_name = "MACHINE", value_enum, default_value = "microvm", hide_possible_values = true)]
     pub machine: MachineName,

@@ -130,6 +130,7 @@ pub fn run(args: &Run) -> Done {
     options.ports = written(&args.ports)?;
     options.drives = written(&args.disks)?;
     options.shares = written(&args.shares)?;
+    options.vsock = written(args.vsock.as_slice())?.pop();
     let target = Path::new(&args.target);
     // The image of a config lives until the machine has stopped.
     let scratch;
@@ -156,9 +157,11 @@ pub fn run(args: &Run) -> Done {
         let image = scratch.path().join("image");
         let fits = backend::options(loaded.tree(), &loaded.resolution);
         let is_on = |id| loaded.tree().find(id).is_some_and(|part| loaded.resolution.is_on(part));
-        for (given, id, what) in
-            [(!args.disks.is_empty(), "fs.disk", "disk"), (!args.shares.is_empty(), "fs.share", "share")]
-        {
+        for (given, id, what) in [
+            (!args.disks.is_empty(), "fs.disk", "disk"),
+            (!args.shares.is_empty(), "fs.share", "share"),
+            (args.vsock.is_some(), "driver.virtio-vsock", "socket device"),
+        ] {
             if given && !is_on(id) {
                 let failure = Failure::new(format!("{id} is off: the program would not see the {what}"));
                 return Err(Stop::No(failure.hint(format!("bespoke set {} {id}=on", args.target))));

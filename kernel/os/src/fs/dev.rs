@@ -4,6 +4,7 @@ pub mod hwrng;
 pub mod null;
 pub mod random;
 pub mod streams;
+pub mod vsock;
 pub mod zero;
 
 use super::file::{File, Stat};
