@@ -1,5 +1,7 @@
 //! The family AF_INET, and what it shares with AF_INET6: names, ports.
 
+pub mod hints;
+
 use super::socket::{self, AF_INET, AF_INET6, Common, Family, Protocol};
 use super::stack::{self, LINK};
 use crate::abi::entropy;
@@ -8,7 +10,6 @@ use crate::list;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use linux_raw_sys::net::*;
 
 crate::register!("socket-family": Family = { AF_INET => create });
 
@@ -234,14 +235,10 @@ pub fn any_port(is_free: impl Fn(u16) -> bool) -> Option<u16> {
     (0..count).map(|offset| EPHEMERAL.start + (start + offset) % count).find(|port| is_free(*port))
 }
 
-/// Options of IP that servers set and that change nothing here: set without effect.
-pub fn is_ip_hint(level: u32, name: u32) -> bool {
-    match level {
-        SOL_IP => matches!(
-            name,
-            IP_TOS | IP_MTU_DISCOVER | IP_RECVERR | IP_BIND_ADDRESS_NO_PORT | IP_FREEBIND | IP_TRANSPARENT
-        ),
-        SOL_IPV6 => matches!(name, IPV6_RECVERR | IPV6_TCLASS | IPV6_MTU_DISCOVER | IPV6_UNICAST_HOPS),
-        _ => false,
+/// A number out of the value of one of IP's options, which may be a single byte.
+pub fn byte(value: &[u8]) -> Result<u32> {
+    match (value.len(), value.first()) {
+        (1..4, Some(&byte)) => Ok(u32::from(byte)),
+        _ => socket::number(value),
     }
 }

@@ -13,7 +13,7 @@ use crate::sched::wait::Queue;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::FIONREAD;
 use linux_raw_sys::net::*;
@@ -133,7 +133,10 @@ pub struct Common {
     /// Nanoseconds; zero is for ever.
     pub receive_timeout: Cell<u64>,
     pub send_timeout: Cell<u64>,
-    pub priority: Cell<u32>,
+    /// Bytes that have to be there before there is anything to read.
+    pub receive_low: Cell<usize>,
+    /// Options that change nothing here: level, name and what they were set to.
+    hints: RefCell<Vec<(u32, u32, i32)>>,
 }
 
 impl Common {
@@ -155,8 +158,25 @@ impl Common {
             send_buffer: Cell::new(0),
             receive_timeout: Cell::new(0),
             send_timeout: Cell::new(0),
-            priority: Cell::new(0),
+            receive_low: Cell::new(1),
+            hints: RefCell::new(Vec::new()),
         }
+    }
+
+    /// Remembers an option that changes nothing here.
+    pub fn remember(&self, level: u32, name: u32, value: i32) -> Result<()> {
+        let mut hints = self.hints.borrow_mut();
+        if let Some(known) = hints.iter_mut().find(|known| (known.0, known.1) == (level, name)) {
+            known.2 = value;
+            return Ok(());
+        }
+        list::push(&mut hints, (level, name, value))
+    }
+
+    /// What such an option was set to.
+    pub fn remembered(&self, level: u32, name: u32) -> Option<i32> {
+        let hints = self.hints.borrow();
+        hints.iter().find(|known| (known.0, known.1) == (level, name)).map(|known| known.2)
     }
 
     /// Seconds to linger at close.

@@ -1,6 +1,6 @@
 //! UDP (RFC 768), and its socket interface (`udp(7)`).
 
-use super::inet::{self, Ports};
+use super::inet::{self, Ports, hints};
 use super::socket::{self, AF_INET6, Call, Common, Protocol, Reply};
 use super::stack::{self, Count, Packet, Sum};
 use crate::cell::KernelCell;
@@ -226,6 +226,11 @@ fn failed(failure: &stack::Failure) {
 }
 
 impl Udp {
+    /// What the hop limit of IPv6 packets starts with.
+    fn hops_6(&self) -> u8 {
+        hints::get(&self.common, inet::SOL_IPV6, IPV6_UNICAST_HOPS).map_or(64, |hops| hops.max(1) as u8)
+    }
+
     fn room(&self) -> usize {
         match self.common.receive_buffer.get() {
             0 => RECEIVE_BUFFER.get() as usize,
@@ -394,8 +399,12 @@ impl Protocol for Udp {
         // Copied first: the program's memory may fault, and a frame is not to be half full.
         let mut bytes = list::zeroes(length).map_err(|_| Errno::ENOBUFS)?;
         call.read(0, &mut bytes)?;
-        let hops = if to.ip().is_multicast() { &self.group_hops } else { &self.hops };
-        let hops = chosen.hops.unwrap_or(hops.get());
+        let hops = match to.ip() {
+            group if group.is_multicast() => self.group_hops.get(),
+            IpAddr::V4(_) => self.hops.get(),
+            IpAddr::V6(_) => self.hops_6(),
+        };
+        let hops = chosen.hops.unwrap_or(hops);
         let class = if to.is_ipv6() { &self.class_6 } else { &self.class_4 };
         let class = chosen.class.unwrap_or(class.get());
         let in_one = whole <= stack::mtu_to(&to.ip());
@@ -512,12 +521,9 @@ impl Protocol for Udp {
     }
 
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
-        let byte = || match (value.len(), value.first()) {
-            (1..4, Some(&byte)) => Ok(u32::from(byte)),
-            _ => socket::number(value),
-        };
+        let byte = || inet::byte(value);
         match (level, name) {
-            (inet::SOL_IP, IP_TTL) | (inet::SOL_IPV6, IPV6_UNICAST_HOPS) => match byte()? {
+            (inet::SOL_IP, IP_TTL) => match byte()? {
                 hops @ 1..=255 => self.hops.set(hops as u8),
                 u32::MAX => self.hops.set(64),
                 _ => return Err(Errno::EINVAL),
@@ -541,7 +547,7 @@ impl Protocol for Udp {
                 if self.bound.get().is_some() {
                     return Err(Errno::EINVAL);
                 }
-                self.only_v6.set(byte()? != 0);
+                self.only_v6.set(socket::number(value)? != 0);
             }
             (inet::SOL_IP, IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP) => {
                 // `struct ip_mreq`, or a longer one: the group comes first. There is one interface to join on.
@@ -557,15 +563,14 @@ impl Protocol for Udp {
             }
             // There is one way out; and nobody hears a group that it is not in.
             (inet::SOL_IP, IP_MULTICAST_IF | IP_MULTICAST_ALL) | (inet::SOL_IPV6, IPV6_MULTICAST_IF) => {}
-            (level, name) if inet::is_ip_hint(level, name) => {}
-            _ => return Err(Errno::ENOPROTOOPT),
+            _ => return hints::set(&self.common, level, name, value).unwrap_or(Err(Errno::ENOPROTOOPT)),
         }
         Ok(())
     }
 
     fn option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
         let number = match (level, name) {
-            (inet::SOL_IP, IP_TTL) | (inet::SOL_IPV6, IPV6_UNICAST_HOPS) => u32::from(self.hops.get()),
+            (inet::SOL_IP, IP_TTL) => u32::from(self.hops.get()),
             (inet::SOL_IP, IP_MULTICAST_TTL) | (inet::SOL_IPV6, IPV6_MULTICAST_HOPS) => {
                 u32::from(self.group_hops.get())
             }
@@ -581,8 +586,7 @@ impl Protocol for Udp {
             (inet::SOL_IP, IP_MULTICAST_LOOP) | (inet::SOL_IPV6, IPV6_MULTICAST_LOOP) => {
                 u32::from(self.hears_itself.get())
             }
-            (level, name) if inet::is_ip_hint(level, name) => 0,
-            _ => return Err(Errno::ENOPROTOOPT),
+            (level, name) => hints::get(&self.common, level, name).ok_or(Errno::ENOPROTOOPT)?,
         };
         Ok(number.to_le_bytes().to_vec())
     }

@@ -634,10 +634,6 @@ impl Protocol for Unix {
         }
     }
 
-    fn set_option(&self, level: u32, name: u32, _: &[u8]) -> Result<()> {
-        if level == SOL_SOCKET && name == SO_KEEPALIVE { Ok(()) } else { Err(Errno::ENOPROTOOPT) }
-    }
-
     fn pending(&self) -> (usize, usize) {
         let inbox = self.inbox.borrow();
         let left = |chunk: &Chunk| chunk.bytes.len() - chunk.read;

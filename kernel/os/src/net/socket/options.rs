@@ -54,6 +54,13 @@ fn setsockopt(args: &Args) -> Result<u64> {
         return protocol.set_option(level, name, &bytes).map(|()| 0);
     }
     let common = protocol.common();
+    if name == SO_BINDTODEVICE {
+        // There is one card, and what it does not reach is reached without it.
+        let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+        return if matches!(name, b"" | b"eth0") { Ok(0) } else { Err(Errno::ENODEV) };
+    }
+    // As on Linux before it is known what it is for.
+    number(&bytes)?;
     let flag = || number(&bytes).map(|number| number != 0);
     let size = |least| number(&bytes).map(|size| (size as usize * 2).clamp(least, BUFFER_MOST));
     match name {
@@ -61,7 +68,11 @@ fn setsockopt(args: &Args) -> Result<u64> {
         SO_REUSEPORT => common.reuse_port.set(flag()?),
         SO_KEEPALIVE => {
             common.keep_alive.set(flag()?);
-            return protocol.set_option(level, name, &bytes).map(|()| 0);
+            // Whoever sends nothing by itself only remembers it.
+            return match protocol.set_option(level, name, &bytes) {
+                Ok(()) | Err(Errno::ENOPROTOOPT) => Ok(0),
+                Err(error) => Err(error),
+            };
         }
         SO_BROADCAST => common.broadcast.set(flag()?),
         SO_PASSCRED => common.pass_credentials.set(flag()?),
@@ -87,19 +98,21 @@ fn setsockopt(args: &Args) -> Result<u64> {
                 if name == SO_RCVTIMEO_OLD { &common.receive_timeout } else { &common.send_timeout };
             timeout.set(nanoseconds);
         }
-        SO_BINDTODEVICE => {
-            // There is one card, and what it does not reach is reached without it.
-            let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-            if !matches!(name, b"" | b"eth0") {
-                return Err(Errno::ENODEV);
-            }
+        SO_RCVLOWAT => {
+            // Negative is as much as can be.
+            let low = usize::try_from(number(&bytes)? as i32).unwrap_or(BUFFER_MOST);
+            common.receive_low.set(low.clamp(1, BUFFER_MOST));
         }
-        SO_PRIORITY => common.priority.set(number(&bytes)?),
-        // Hints about what is not there: routes, low-water marks, busy polling, processor steering.
-        SO_DONTROUTE | SO_RCVLOWAT | SO_BUSY_POLL | SO_INCOMING_CPU | SO_MARK | SO_NO_CHECK | SO_ZEROCOPY => {
-            flag()?;
+        // Hints about what is not there: routes, marks, busy polling, processor steering.
+        SO_DONTROUTE | SO_NO_CHECK | SO_ZEROCOPY => {
+            common.remember(level, name, i32::from(flag()?))?;
         }
-        SO_TYPE | SO_PROTOCOL | SO_DOMAIN | SO_ERROR | SO_ACCEPTCONN => return Err(Errno::ENOPROTOOPT),
+        SO_PRIORITY | SO_BUSY_POLL | SO_INCOMING_CPU | SO_MARK => {
+            common.remember(level, name, number(&bytes)? as i32)?;
+        }
+        SO_TYPE | SO_PROTOCOL | SO_DOMAIN | SO_ERROR | SO_ACCEPTCONN | SO_SNDLOWAT => {
+            return Err(Errno::ENOPROTOOPT);
+        }
         _ => return protocol.set_option(level, name, &bytes).map(|()| 0),
     }
     Ok(0)
@@ -141,14 +154,16 @@ fn socket_option(protocol: &dyn Protocol, name: u32) -> Result<Vec<u8>> {
         SO_SNDBUF => protocol.buffers().1 as u32,
         SO_RCVTIMEO_OLD => return Ok(timeval(common.receive_timeout.get())),
         SO_SNDTIMEO_OLD => return Ok(timeval(common.send_timeout.get())),
-        SO_PRIORITY => common.priority.get(),
         SO_TYPE => common.kind,
         SO_PROTOCOL => common.protocol,
         SO_DOMAIN => u32::from(common.family),
         SO_ERROR => protocol.take_error().map_or(0, |error| u32::from(error.0)),
         SO_ACCEPTCONN => u32::from(protocol.is_listening()),
-        SO_RCVLOWAT | SO_SNDLOWAT => 1,
-        SO_DONTROUTE | SO_MARK | SO_BUSY_POLL | SO_INCOMING_CPU => 0,
+        SO_RCVLOWAT => common.receive_low.get() as u32,
+        SO_SNDLOWAT => 1,
+        SO_DONTROUTE | SO_NO_CHECK | SO_PRIORITY | SO_MARK | SO_BUSY_POLL | SO_INCOMING_CPU | SO_ZEROCOPY => {
+            common.remembered(SOL_SOCKET, name).unwrap_or(0) as u32
+        }
         _ => return protocol.option(SOL_SOCKET, name),
     };
     Ok(number.to_le_bytes().to_vec())

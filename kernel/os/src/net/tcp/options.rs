@@ -7,7 +7,7 @@ use super::socket::{State, Tcp};
 use super::vigil::Probing;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
-use crate::net::inet;
+use crate::net::inet::{self, hints};
 use crate::net::socket::{self, AF_INET6};
 use crate::net::stack;
 use alloc::vec::Vec;
@@ -22,7 +22,8 @@ pub struct Options {
     pub only_v6: Cell<bool>,
     no_delay: Cell<bool>,
     pub cork: Cell<bool>,
-    quick_ack: Cell<bool>,
+    /// What was asked for; without that it is told as on, as Linux begins with it.
+    quick_ack: Cell<Option<bool>>,
     /// Seconds until the first probe, between probes, and how many.
     keep_idle: Cell<u32>,
     keep_interval: Cell<u32>,
@@ -32,13 +33,30 @@ pub struct Options {
     hops: Cell<u8>,
 }
 
+/// Seconds of TCP_LINGER2, at first and at most.
+const LINGER_FIRST: i32 = 60;
+const LINGER_MOST: i32 = 120;
+
+/// Seconds of TCP_DEFER_ACCEPT as Linux keeps them: as many waits for an answer as it takes, which double from one second to two minutes.
+fn whole_waits(seconds: i32) -> u32 {
+    let (mut wait, mut total) = (1, u32::from(seconds > 0));
+    for _ in 1..255 {
+        if i64::from(total) >= i64::from(seconds) {
+            break;
+        }
+        wait = (wait * 2).min(120);
+        total += wait;
+    }
+    total
+}
+
 impl Options {
     pub fn new() -> Self {
         Self {
             only_v6: Cell::new(false),
             no_delay: Cell::new(false),
             cork: Cell::new(false),
-            quick_ack: Cell::new(false),
+            quick_ack: Cell::new(None),
             // `tcp(7)`
             keep_idle: Cell::new(7200),
             keep_interval: Cell::new(75),
@@ -57,8 +75,9 @@ impl Tcp {
         connection.with(|machine| {
             machine.set_nagle_enabled(!options.no_delay.get());
             machine.set_hop_limit(Some(options.hops.get().max(1)));
-            machine
-                .set_ack_delay((!options.quick_ack.get()).then_some(Duration::from_micros(ACK_DELAY / 1000)));
+            machine.set_ack_delay(
+                (options.quick_ack.get() != Some(true)).then_some(Duration::from_micros(ACK_DELAY / 1000)),
+            );
         });
         let seconds = |count: u32| u64::from(count) * 1_000_000_000;
         let probing = Probing {
@@ -95,7 +114,7 @@ impl Tcp {
                 match name {
                     TCP_NODELAY => options.no_delay.set(number != 0),
                     TCP_CORK => options.cork.set(number != 0),
-                    TCP_QUICKACK => options.quick_ack.set(number != 0),
+                    TCP_QUICKACK => options.quick_ack.set(Some(number != 0)),
                     TCP_KEEPIDLE | TCP_KEEPINTVL if !(1..=32767).contains(&number) => {
                         return Err(Errno::EINVAL);
                     }
@@ -103,22 +122,34 @@ impl Tcp {
                     TCP_KEEPINTVL => options.keep_interval.set(number),
                     TCP_KEEPCNT if !(1..=127).contains(&number) => return Err(Errno::EINVAL),
                     TCP_KEEPCNT => options.keep_count.set(number),
+                    TCP_USER_TIMEOUT if number as i32 <= -1 => return Err(Errno::EINVAL),
                     TCP_USER_TIMEOUT => options.user_timeout.set(number),
-                    TCP_DEFER_ACCEPT => options.defer_accept.set(number),
+                    TCP_DEFER_ACCEPT => options.defer_accept.set(whole_waits(number as i32)),
+                    // Remembered, and without effect, as what follows.
+                    TCP_SYNCNT if !(1..=127).contains(&number) => return Err(Errno::EINVAL),
+                    TCP_SYNCNT | TCP_NOTSENT_LOWAT => {
+                        return self.common.remember(level, name, number as i32);
+                    }
+                    TCP_LINGER2 => {
+                        let seconds = match number as i32 {
+                            ..0 => -1,
+                            0 => LINGER_FIRST,
+                            seconds => seconds.min(LINGER_MOST),
+                        };
+                        return self.common.remember(level, name, seconds);
+                    }
                     // Taken, and without effect: sizes and counts that the state machine has its own idea of.
                     TCP_MAXSEG
-                    | TCP_SYNCNT
-                    | TCP_LINGER2
                     | TCP_WINDOW_CLAMP
                     | TCP_FASTOPEN
-                    | TCP_NOTSENT_LOWAT
                     | TCP_THIN_LINEAR_TIMEOUTS
                     | TCP_THIN_DUPACK => return Ok(()),
                     _ => return Err(Errno::ENOPROTOOPT),
                 }
             }
-            (inet::SOL_IP, IP_TTL) => match socket::number(value)? {
+            (inet::SOL_IP, IP_TTL) => match inet::byte(value)? {
                 hops @ 1..=255 => options.hops.set(hops as u8),
+                u32::MAX => options.hops.set(64),
                 _ => return Err(Errno::EINVAL),
             },
             (inet::SOL_IPV6, IPV6_V6ONLY) if self.common.family == AF_INET6 => {
@@ -127,8 +158,7 @@ impl Tcp {
                 }
                 options.only_v6.set(socket::number(value)? != 0);
             }
-            (level, name) if inet::is_ip_hint(level, name) => return Ok(()),
-            _ => return Err(Errno::ENOPROTOOPT),
+            _ => return hints::set(&self.common, level, name, value).unwrap_or(Err(Errno::ENOPROTOOPT)),
         }
         self.apply();
         Ok(())
@@ -139,7 +169,7 @@ impl Tcp {
         let number = match (level, name) {
             (SOL_TCP, TCP_NODELAY) => u32::from(options.no_delay.get()),
             (SOL_TCP, TCP_CORK) => u32::from(options.cork.get()),
-            (SOL_TCP, TCP_QUICKACK) => u32::from(options.quick_ack.get()),
+            (SOL_TCP, TCP_QUICKACK) => u32::from(options.quick_ack.get().unwrap_or(true)),
             (SOL_TCP, TCP_KEEPIDLE) => options.keep_idle.get(),
             (SOL_TCP, TCP_KEEPINTVL) => options.keep_interval.get(),
             (SOL_TCP, TCP_KEEPCNT) => options.keep_count.get(),
@@ -157,8 +187,10 @@ impl Tcp {
             }
             (inet::SOL_IP, IP_TTL) => u32::from(options.hops.get()),
             (inet::SOL_IPV6, IPV6_V6ONLY) => u32::from(options.only_v6.get()),
-            (level, name) if inet::is_ip_hint(level, name) => 0,
-            _ => return Err(Errno::ENOPROTOOPT),
+            (SOL_TCP, TCP_SYNCNT) => self.common.remembered(level, name).unwrap_or(6) as u32,
+            (SOL_TCP, TCP_NOTSENT_LOWAT) => self.common.remembered(level, name).unwrap_or(0) as u32,
+            (SOL_TCP, TCP_LINGER2) => self.common.remembered(level, name).unwrap_or(LINGER_FIRST) as u32,
+            (level, name) => hints::get(&self.common, level, name).ok_or(Errno::ENOPROTOOPT)?,
         };
         Ok(number.to_le_bytes().to_vec())
     }

@@ -342,7 +342,8 @@ impl Tcp {
             let read_over = self.shut_read.get() || !may_receive(machine);
             let write_over = self.shut_write.get() || phase == Phase::Closed;
             let room = machine.may_send() && machine.send_queue() * 3 <= machine.send_capacity() * 2;
-            ready.set(Readiness::READ, machine.recv_queue() > 0 || read_over || failed);
+            let low = self.common.receive_low.get().min(machine.recv_capacity() / 2);
+            ready.set(Readiness::READ, machine.recv_queue() >= low || read_over || failed);
             ready.set(Readiness::WRITE, room || write_over || failed);
             ready.set(Readiness::PEER_SHUT, read_over);
             ready.set(Readiness::HANG_UP, phase == Phase::Closed || read_over && write_over);

@@ -163,7 +163,12 @@ impl Tcp {
                     break;
                 }
             }
-            let enough = if call.flags & MSG_WAITALL != 0 && !peek { done == wanted } else { done > 0 };
+            let low = self.common.receive_low.get().min(wanted);
+            let enough = match peek {
+                true => done > 0,
+                false if call.flags & MSG_WAITALL != 0 => done == wanted,
+                false => done >= low,
+            };
             if enough {
                 break;
             }

@@ -366,9 +366,6 @@ impl Protocol for Vsock {
     }
 
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
-        if (level, name) == (SOL_SOCKET, SO_KEEPALIVE) {
-            return Ok(());
-        }
         if level != u32::from(AF_VSOCK) {
             return Err(Errno::ENOPROTOOPT);
         }
