@@ -104,22 +104,27 @@ impl Device {
         vsock::receive(&header, copy);
     }
 
-    /// Takes back what was sent.
-    fn collect(&self) {
+    /// Takes back what was sent. False: there was nothing.
+    fn collect(&self) -> bool {
         let mut ring = self.transmit.borrow_mut();
+        let mut any = false;
         while let Some((first, _)) = ring.take() {
+            any = true;
             // There is room: it came from there.
             self.free.borrow_mut().push(first / 2);
         }
+        any
     }
 }
 
 impl Driver for Device {
-    fn interrupt(&self) {
-        // Bounded: what arrives meanwhile raises the next interrupt, or is seen by this round.
+    fn interrupt(&self) -> bool {
+        let mut any = false;
+        // Bounded: what arrives meanwhile is seen by the next look.
         let most = 4 * self.receive.borrow().size();
         for _ in 0..most {
             let Some((id, written)) = self.receive.borrow_mut().take() else { break };
+            any = true;
             self.arrived(id, written as usize);
             let physical = self.received + u64::from(id) * BUFFER as u64;
             self.receive.borrow_mut().lend(id, physical, BUFFER as u32, true);
@@ -139,8 +144,9 @@ impl Driver for Device {
             self.transport.notify(EVENT);
             vsock::renew();
         }
-        self.collect();
+        any |= renewed | self.collect();
         vsock::resume();
+        any
     }
 }
 
