@@ -56,8 +56,6 @@ pub trait Driver {
 
 /// Feature bit of devices that keep to the standard (section 6).
 pub const VERSION_1: u64 = 1 << 32;
-/// Each side says from which entry on it wants to hear of the other (section 2.7.7).
-const EVENT_INDEX: u64 = 1 << 29;
 
 const ACKNOWLEDGE: u8 = 1;
 const DRIVER: u8 = 2;
@@ -90,7 +88,7 @@ pub fn found(kind: u32, transport: Box<dyn Transport>) -> bool {
 
 /// Agrees on features: those wanted that the device has. `None`: the device is not modern, or does not agree.
 pub fn negotiate(transport: &dyn Transport, wanted: u64) -> Option<u64> {
-    let features = transport.features() & (wanted | VERSION_1 | EVENT_INDEX);
+    let features = transport.features() & (wanted | VERSION_1);
     if transport.is_legacy() {
         // Section 3.1.2: nothing is confirmed.
         transport.accept(features);
@@ -116,15 +114,13 @@ fn interrupt() {
             Some(device) => (device.transport.clone(), device.driver.clone()),
             None => break,
         };
-        // What comes after the rings say what is awaited raises the next interrupt, and what came before is seen by the next look. That one
-        // comes after an access to the device, which orders the two for a monitor that takes fences to be for several processors only (QEMU
-        // before 8.0, which translates for one): without it the device and the driver may each miss the other's word, for good.
-        let mut any = driver.interrupt();
-        transport.acknowledge();
-        while any {
-            any = driver.interrupt();
-            if any {
-                transport.acknowledge();
+        // Taken back before each look: what comes after the look raises the next interrupt. The access orders, besides, what the rings say
+        // is awaited and the look behind it, for a monitor that takes fences to be for several processors only (QEMU before 8.0, which
+        // translates for one): else the device and the driver may each miss the other's word, for good.
+        loop {
+            transport.acknowledge();
+            if !driver.interrupt() {
+                break;
             }
         }
         index += 1;
@@ -171,19 +167,13 @@ pub struct Ring {
     used: u64,
     next_available: u16,
     last_used: u16,
-    /// Whether both sides say from which entry on they want to hear of the other.
-    by_event: bool,
-    /// Whether the device is to interrupt.
-    interrupts: bool,
-    /// What had been made available when the device was last told.
-    told: u16,
     /// Which descriptors the device has.
     lent: Vec<bool>,
 }
 
 impl Ring {
-    /// A ring of `wanted` entries, or of as many as the device takes; told to the device, with which `features` were agreed on.
-    pub fn new(transport: &dyn Transport, features: u64, queue: u16, wanted: u64) -> Option<Self> {
+    /// A ring of `wanted` entries, or of as many as the device takes; told to the device.
+    pub fn new(transport: &dyn Transport, queue: u16, wanted: u64) -> Option<Self> {
         let most = transport.queue_size(queue);
         if most == 0 {
             return None;
@@ -201,21 +191,7 @@ impl Ring {
         let mut lent = Vec::new();
         lent.resize(entries, false);
         let (available, used) = (base + available as u64, base + used as u64);
-        let by_event = features & EVENT_INDEX != 0;
-        let (next_available, last_used, told, interrupts) = (0, 0, 0, true);
-        let ring = Self {
-            size,
-            base,
-            pages,
-            available,
-            used,
-            next_available,
-            last_used,
-            by_event,
-            interrupts,
-            told,
-            lent,
-        };
+        let ring = Self { size, base, pages, available, used, next_available: 0, last_used: 0, lent };
         transport.set_queue(queue, &ring);
         Some(ring)
     }
@@ -268,17 +244,13 @@ impl Ring {
         }
     }
 
-    /// Takes back a buffer that the device is done with: its id and how many bytes were written. The device interrupts for the next one
-    /// after there was none.
+    /// Takes back a buffer that the device is done with: its id and how many bytes were written.
     pub fn take(&mut self) -> Option<(u16, u32)> {
         loop {
             // SAFETY: the ring's own frames; the index is below its size.
             let used = unsafe {
                 let ring = phys_to_virt(self.used) as *const u16;
                 if ring.add(1).read_volatile() == self.last_used {
-                    if self.await_next() && ring.add(1).read_volatile() != self.last_used {
-                        continue;
-                    }
                     return None;
                 }
                 fence(Ordering::SeqCst);
@@ -295,56 +267,18 @@ impl Ring {
         }
     }
 
-    /// Whether the device wants to be told of what was lent; it is told then (section 2.7.10).
-    pub fn wants_notice(&mut self) -> bool {
+    /// Whether the device wants to be told of what was lent (section 2.7.10).
+    pub fn wants_notice(&self) -> bool {
         fence(Ordering::SeqCst);
-        let used = phys_to_virt(self.used) as *const u16;
-        // SAFETY: the ring's own frames; the device's word stands behind its entries.
-        let wants = unsafe {
-            if self.by_event {
-                let event = used.add(2 + 4 * usize::from(self.size)).read_volatile();
-                let new = self.next_available;
-                new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(self.told)
-            } else {
-                used.read_volatile() & 1 == 0
-            }
-        };
-        // Counted from when it was told, not from when it was last looked: a word that was missed is made good by the next entry.
-        if wants {
-            self.told = self.next_available;
-        }
-        wants
+        // SAFETY: the ring's own frames.
+        unsafe { (phys_to_virt(self.used) as *const u16).read_volatile() & 1 == 0 }
     }
 
     /// Asks the device to interrupt, or not to (section 2.7.7). A hint.
-    pub fn set_interrupts(&mut self, on: bool) {
-        self.interrupts = on;
-        if self.by_event {
-            self.await_next();
-            return;
-        }
+    pub fn set_interrupts(&self, on: bool) {
         // SAFETY: the ring's own frames.
         unsafe { (phys_to_virt(self.available) as *mut u16).write_volatile(u16::from(!on)) };
         fence(Ordering::SeqCst);
-    }
-
-    /// Tells the device for which entry to interrupt: the next one, or one that is as far away as can be. False: it was told already.
-    fn await_next(&self) -> bool {
-        if !self.by_event {
-            return false;
-        }
-        let event = if self.interrupts { self.last_used } else { self.last_used.wrapping_sub(1) };
-        // SAFETY: the ring's own frames; this word stands behind the entries.
-        unsafe {
-            let place = (phys_to_virt(self.available) as *mut u16).add(2 + usize::from(self.size));
-            if place.read_volatile() == event {
-                return false;
-            }
-            place.write_volatile(event);
-        }
-        // It knows before it is looked for entries again.
-        fence(Ordering::SeqCst);
-        true
     }
 }
 

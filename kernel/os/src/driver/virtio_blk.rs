@@ -58,7 +58,7 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
         |offset: usize| u32::from_le_bytes(core::array::from_fn(|index| transport.config(offset + index)));
     let sectors = u64::from(word(0)) | u64::from(word(4)) << 32;
     let segments = if features & FEATURE_SEGMENTS != 0 { word(12).max(1) as usize } else { PARTS };
-    let requests = Requests::new(transport.clone(), features, 0, PARTS as u16, MOST)?;
+    let requests = Requests::new(transport.clone(), 0, PARTS as u16, MOST)?;
     let pieces = requests.parts().checked_sub(2).filter(|&pieces| pieces > 0)?.min(segments);
     let headers = frames::allocate_zeroed()?;
     let disk = Rc::new(Disk {

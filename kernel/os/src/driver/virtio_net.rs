@@ -118,8 +118,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
     } else {
         LARGEST - ethernet::HEADER
     };
-    let mut receive = Ring::new(&*transport, features, RECEIVE, RECEIVE_BUFFERS.get())?;
-    let mut transmit = Ring::new(&*transport, features, TRANSMIT, TRANSMIT_BUFFERS.get())?;
+    let mut receive = Ring::new(&*transport, RECEIVE, RECEIVE_BUFFERS.get())?;
+    let transmit = Ring::new(&*transport, TRANSMIT, TRANSMIT_BUFFERS.get())?;
     let receive_buffers = Buffers::new(receive.size())?;
     let transmit_buffers = Buffers::new(transmit.size())?;
     for id in 0..receive.size() {

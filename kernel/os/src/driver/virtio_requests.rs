@@ -36,15 +36,9 @@ fn idle() -> Idle {
 }
 
 impl Requests {
-    /// Sets a queue up, for which `features` were agreed on, for requests of at most `parts` parts, or of as many as its ring has room for; at most `most` at once.
-    pub fn new(
-        transport: Rc<dyn Transport>,
-        features: u64,
-        index: u16,
-        parts: u16,
-        most: u16,
-    ) -> Option<Rc<Self>> {
-        let ring = Ring::new(&*transport, features, index, u64::from(parts) * u64::from(most))?;
+    /// Sets a queue up for requests of at most `parts` parts, or of as many as its ring has room for; at most `most` at once.
+    pub fn new(transport: Rc<dyn Transport>, index: u16, parts: u16, most: u16) -> Option<Rc<Self>> {
+        let ring = Ring::new(&*transport, index, u64::from(parts) * u64::from(most))?;
         let parts = parts.min(ring.size());
         let count = (ring.size() / parts).min(most);
         let mut answered = Vec::new();

@@ -38,8 +38,8 @@ struct Source {
 static SOURCE: KernelCell<Option<Rc<Source>>> = KernelCell::new(None);
 
 fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
-    let features = virtio::negotiate(&*transport, 0)?;
-    let ring = RefCell::new(Ring::new(&*transport, features, 0, 2)?);
+    virtio::negotiate(&*transport, 0)?;
+    let ring = RefCell::new(Ring::new(&*transport, 0, 2)?);
     let page = frames::allocate_zeroed()?;
     let source = Rc::new(Source {
         transport: transport.clone(),

@@ -52,11 +52,11 @@ fn allocate(count: u16, size: usize) -> Option<u64> {
 }
 
 fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
-    let features = virtio::negotiate(&*transport, 0)?;
+    virtio::negotiate(&*transport, 0)?;
     let cid = u32::from_le_bytes(core::array::from_fn(|index| transport.config(index)));
-    let mut receive = Ring::new(&*transport, features, RECEIVE, u64::from(RECEIVE_BUFFERS))?;
-    let transmit = Ring::new(&*transport, features, TRANSMIT, u64::from(2 * TRANSMIT_BUFFERS))?;
-    let mut events = Ring::new(&*transport, features, EVENT, u64::from(EVENT_BUFFERS))?;
+    let mut receive = Ring::new(&*transport, RECEIVE, u64::from(RECEIVE_BUFFERS))?;
+    let transmit = Ring::new(&*transport, TRANSMIT, u64::from(2 * TRANSMIT_BUFFERS))?;
+    let mut events = Ring::new(&*transport, EVENT, u64::from(EVENT_BUFFERS))?;
     let received = allocate(receive.size(), BUFFER)?;
     for id in 0..receive.size() {
         receive.lend(id, received + u64::from(id) * BUFFER as u64, BUFFER as u32, true);

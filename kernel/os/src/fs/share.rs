@@ -29,7 +29,7 @@ struct Share {
 static SHARES: KernelCell<Vec<Rc<Share>>> = KernelCell::new(Vec::new());
 
 fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
-    let features = virtio::negotiate(&*transport, FEATURE_TAG)?;
+    virtio::negotiate(&*transport, FEATURE_TAG)?;
     let length = u16::from_le_bytes([transport.config(0), transport.config(1)]);
     let tag: Vec<u8> = (0..usize::from(length)).map(|index| transport.config(2 + index)).collect();
     let tag = tag.split(|&byte| byte == 0).next().unwrap_or(&[]);
@@ -37,7 +37,7 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
     let mut place = if tag.starts_with(b"/") { Vec::new() } else { b"/".to_vec() };
     place.extend_from_slice(tag);
     // One request at a time: what is asked, and room for the answer.
-    let requests = Requests::new(transport.clone(), features, 0, 2, 1)?;
+    let requests = Requests::new(transport.clone(), 0, 2, 1)?;
     let share = Rc::new(Share { requests, place });
     virtio::ready(&*transport);
     SHARES.borrow().push(share.clone());
