@@ -40,7 +40,7 @@ pub trait Transport {
     fn notify(&self, queue: u16);
     /// A byte of the device's configuration.
     fn config(&self, offset: usize) -> u8;
-    /// Takes an interrupt back, by an access to the device.
+    /// Takes an interrupt back.
     fn acknowledge(&self);
     /// Whether the device has only the interface of before the standard.
     fn is_legacy(&self) -> bool {
@@ -50,8 +50,8 @@ pub trait Transport {
 
 /// A device in use.
 pub trait Driver {
-    /// The device may have used something. False: it had not.
-    fn interrupt(&self) -> bool;
+    /// The device may have used something.
+    fn interrupt(&self);
 }
 
 /// Feature bit of devices that keep to the standard (section 6).
@@ -114,15 +114,9 @@ fn interrupt() {
             Some(device) => (device.transport.clone(), device.driver.clone()),
             None => break,
         };
-        // Taken back before each look: what comes after the look raises the next interrupt. The access orders, besides, what the rings say
-        // is awaited and the look behind it, for a monitor that takes fences to be for several processors only (QEMU before 8.0, which
-        // translates for one): else the device and the driver may each miss the other's word, for good.
-        loop {
-            transport.acknowledge();
-            if !driver.interrupt() {
-                break;
-            }
-        }
+        // Taken back before the look: what comes after it raises the next interrupt.
+        transport.acknowledge();
+        driver.interrupt();
         index += 1;
     }
     apic::end_of_interrupt();

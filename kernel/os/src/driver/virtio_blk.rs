@@ -75,8 +75,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
 }
 
 impl Driver for Disk {
-    fn interrupt(&self) -> bool {
-        self.requests.collect()
+    fn interrupt(&self) {
+        self.requests.collect();
     }
 }
 

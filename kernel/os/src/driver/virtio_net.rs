@@ -147,11 +147,11 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
 }
 
 impl Driver for Network {
-    fn interrupt(&self) -> bool {
-        let mut any = false;
-        loop {
+    fn interrupt(&self) {
+        // Bounded: what arrives meanwhile raises the next interrupt, or is seen by this round.
+        let most = 4 * self.receive.borrow().size();
+        for _ in 0..most {
             let Some((id, written)) = self.receive.borrow_mut().take() else { break };
-            any = true;
             let bytes = self.received(id, written);
             // SAFETY: see `received`; the buffer is not lent before it has been read.
             let bytes = unsafe { &*bytes };
@@ -176,11 +176,10 @@ impl Driver for Network {
                 }
             }
         }
-        let notice = self.receive.borrow_mut().wants_notice();
+        let notice = self.receive.borrow().wants_notice();
         if notice {
             self.transport.notify(RECEIVE);
         }
-        any
     }
 }
 
@@ -270,7 +269,7 @@ impl Device for Network {
     }
 
     fn flush(&self) {
-        if self.unsaid.replace(false) && self.transmit.borrow_mut().wants_notice() {
+        if self.unsaid.replace(false) && self.transmit.borrow().wants_notice() {
             self.transport.notify(TRANSMIT);
         }
     }

@@ -121,9 +121,7 @@ impl Transport for Pci {
     }
 
     /// A message says that it was this vector; there is nothing to take back.
-    fn acknowledge(&self) {
-        self.status();
-    }
+    fn acknowledge(&self) {}
 }
 
 /// The device's type: from the subsystem where the device could be used the old way too (section 4.1.2).

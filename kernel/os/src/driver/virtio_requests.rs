@@ -81,7 +81,7 @@ impl Requests {
 
     /// Tells the device of what was submitted.
     pub fn tell(&self) {
-        if self.ring.borrow_mut().wants_notice() {
+        if self.ring.borrow().wants_notice() {
             self.transport.notify(self.index);
         }
     }
@@ -98,8 +98,8 @@ impl Requests {
         self.waiting.wake_all();
     }
 
-    /// Notes what has been answered, and lets those look who wait. False: nothing has.
-    pub fn collect(&self) -> bool {
+    /// Notes what has been answered, and lets those look who wait.
+    pub fn collect(&self) {
         let mut any = false;
         let mut ring = self.ring.borrow_mut();
         while let Some((first, _)) = ring.take() {
@@ -113,7 +113,6 @@ impl Requests {
         if any {
             self.waiting.wake_all();
         }
-        any
     }
 
     /// Waits until something may have been answered or a number given back.

@@ -64,8 +64,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
 }
 
 impl Driver for Source {
-    fn interrupt(&self) -> bool {
-        self.collect()
+    fn interrupt(&self) {
+        self.collect();
     }
 }
 
@@ -83,16 +83,13 @@ impl Source {
     }
 
     /// Notes what the device has answered.
-    fn collect(&self) -> bool {
-        let mut ring = self.ring.borrow_mut();
-        let mut any = false;
-        while let Some((_, length)) = ring.take() {
-            any = true;
+    fn collect(&self) {
+        let answer = self.ring.borrow_mut().take();
+        if let Some((_, length)) = answer {
             self.asked.set(false);
             self.unused.set((length as usize).min(WANTED));
             self.queue.wake_all();
         }
-        any
     }
 
     /// Takes as many bytes as there are and are wanted; each is given away once.

@@ -104,32 +104,27 @@ impl Device {
         vsock::receive(&header, copy);
     }
 
-    /// Takes back what was sent. False: there was nothing.
-    fn collect(&self) -> bool {
+    /// Takes back what was sent.
+    fn collect(&self) {
         let mut ring = self.transmit.borrow_mut();
-        let mut any = false;
         while let Some((first, _)) = ring.take() {
-            any = true;
             // There is room: it came from there.
             self.free.borrow_mut().push(first / 2);
         }
-        any
     }
 }
 
 impl Driver for Device {
-    fn interrupt(&self) -> bool {
-        let mut any = false;
-        // Bounded: what arrives meanwhile is seen by the next look.
+    fn interrupt(&self) {
+        // Bounded: what arrives meanwhile raises the next interrupt, or is seen by this round.
         let most = 4 * self.receive.borrow().size();
         for _ in 0..most {
             let Some((id, written)) = self.receive.borrow_mut().take() else { break };
-            any = true;
             self.arrived(id, written as usize);
             let physical = self.received + u64::from(id) * BUFFER as u64;
             self.receive.borrow_mut().lend(id, physical, BUFFER as u32, true);
         }
-        let notice = self.receive.borrow_mut().wants_notice();
+        let notice = self.receive.borrow().wants_notice();
         if notice {
             self.transport.notify(RECEIVE);
         }
@@ -144,9 +139,8 @@ impl Driver for Device {
             self.transport.notify(EVENT);
             vsock::renew();
         }
-        any |= renewed | self.collect();
+        self.collect();
         vsock::resume();
-        any
     }
 }
 
@@ -179,7 +173,7 @@ impl Link for Device {
     }
 
     fn flush(&self) {
-        if self.unsaid.replace(false) && self.transmit.borrow_mut().wants_notice() {
+        if self.unsaid.replace(false) && self.transmit.borrow().wants_notice() {
             self.transport.notify(TRANSMIT);
         }
     }

@@ -45,8 +45,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
 }
 
 impl Driver for Share {
-    fn interrupt(&self) -> bool {
-        self.requests.collect()
+    fn interrupt(&self) {
+        self.requests.collect();
     }
 }
 
