@@ -9,7 +9,7 @@ use bespoke_kernel::Payload;
 use bespoke_model::Config;
 use bespoke_tests::clients::{REDIS_READY, curl_text, redis};
 use bespoke_tests::container::{self, Layer};
-use bespoke_tests::{Scratch, Server, run_in};
+use bespoke_tests::{PATIENCE, Scratch, Server, run_in};
 use serde_json::{Value, json};
 
 const REDIS: &str = "/usr/bin/redis-server";
@@ -262,7 +262,17 @@ fn hard_links_of_layers_stay_links() {
 fn boot_as_others_do(image: &Path, more: &[&str], command_line: &str) -> String {
     let card = "virtio-net-pci,netdev=net0,host_mtu=1500,mac=52:54:00:12:34:56";
     let output = Command::new("timeout")
-        .args(["--kill-after=5", "240", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "256M"])
+        .args([
+            "--kill-after=5",
+            &PATIENCE.as_secs().to_string(),
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+            "-m",
+            "256M",
+        ])
         .args(["-display", "none", "-vga", "none", "-monitor", "none", "-serial", "stdio", "-kernel"])
         .arg(image)
         .args(["-netdev", "user,id=net0", "-device", card])

@@ -4,7 +4,7 @@
 use bespoke_tests::clients::{
     REDIS_READY, allow_many_files, apachebench, ask, benchmark, boot_new, curl_text, field, redis,
 };
-use bespoke_tests::{Scratch, Server, package, program};
+use bespoke_tests::{PATIENCE, Scratch, Server, package, program};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -29,7 +29,7 @@ const SLACK: u64 = 2048;
 fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(240), "{what}");
+        assert!(started.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

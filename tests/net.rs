@@ -1,7 +1,7 @@
 //! The network: real clients on this side of a published port, and the socket interface against itself.
 
 use bespoke_tests::clients::pattern;
-use bespoke_tests::{Scratch, Server, program};
+use bespoke_tests::{PATIENCE, Scratch, Server, program};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -250,7 +250,7 @@ fn the_address_comes_by_dhcp() {
         stream.write_all(b"found").and_then(|()| stream.read_exact(&mut back)).is_ok() && &back == b"found"
     };
     while !found() {
-        assert!(started.elapsed() < Duration::from_secs(240), "nobody is at the address");
+        assert!(started.elapsed() < PATIENCE, "nobody is at the address");
     }
 }
 

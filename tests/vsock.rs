@@ -1,5 +1,6 @@
 //! AF_VSOCK: the program with itself, and with a host whose packets are made by hand.
 
+use bespoke_tests::clients::pattern;
 use bespoke_tests::vsock_host::{
     CID, CREDIT, CREDIT_REQUEST, DATA, HOST, Host, REQUEST, RESET, RESPONSE, SHUTDOWN, Stream,
 };
@@ -97,10 +98,6 @@ fn without_the_family_it_is_refused_and_named() {
     // There, but without a way to the host.
     let run = scratch("\"driver.virtio-vsock\" = false\n").boot(&["dial", "77"]);
     assert_eq!(run.out, "ready\n77 connect: Connection reset by peer\n", "{}", run.err);
-}
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
 }
 
 /// Has a program echo bytes, within what either end has room for. Of room it is told at once, or only when it asks.

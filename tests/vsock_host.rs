@@ -250,9 +250,8 @@ pub struct Stream<'a> {
     /// Room that the machine is told of.
     pub room: u32,
     /// Bytes taken, and sent.
-    pub taken: u32,
-    /// See `taken`.
-    pub sent: u32,
+    taken: u32,
+    sent: u32,
     /// What it was told of as taken.
     told: u32,
     /// What the machine said of itself: its room, and what it has taken.

@@ -17,6 +17,7 @@ use bespoke_model::Config;
 use crate::embedded;
 use crate::layout::Appended;
 use crate::oci::{Image, ImageError};
+use crate::paths::{self, lies_in};
 use crate::program::{self, Program, ProgramError};
 use crate::root::{Attributes, Builder, FileId, Root, S_IFDIR, S_IFLNK, S_IFREG};
 use crate::users::{self, NoUser};
@@ -83,13 +84,8 @@ pub enum PayloadError {
         why: &'static str,
     },
     /// A user or group by a name that the image does not know.
-    #[error("`{name}` is in no {file} of the image; write its number, or pack the file under [files]")]
-    NoUser {
-        /// The name.
-        name: String,
-        /// Where it was looked for.
-        file: &'static str,
-    },
+    #[error(transparent)]
+    NoUser(#[from] NoUser),
     /// Two things at one place.
     #[error("{0}; take one of them out of [files]")]
     Clash(String),
@@ -105,12 +101,6 @@ pub enum PayloadError {
         /// Which.
         what: &'static str,
     },
-}
-
-impl From<NoUser> for PayloadError {
-    fn from(NoUser { name, file }: NoUser) -> Self {
-        Self::NoUser { name, file }
-    }
 }
 
 /// The program and the files of an image.
@@ -154,7 +144,7 @@ impl Payload {
     /// Reads what a config names; its relative paths start at `base_dir`.
     ///
     /// A file given under `[text]` is root's, and older than any other. One given under `[files]` is followed when it is a symbolic link; a directory brings all that is in it,
-    /// and links in it stay links. Owners, permissions and times are the host's. An installed program (below `/usr`, `/opt`, …)
+    /// and links in it stay links. Owners, permissions and times are the host's. An installed program (named by an absolute path below `/usr`, `/opt`, …)
     /// lies where it lies on the host, with a link when it is named by one; any other at `/bin/` and its file name; and either where `[files]` puts that same file. A dynamic program brings its interpreter and the
     /// libraries that it asks for by name, as far as `[files]` does not have them; so do shared objects under `[files]`, which it may load.
     ///
@@ -252,8 +242,10 @@ impl Payload {
                 None => {
                     let (looked, bytes) = sysroot.inspect(Path::new(&path))?;
                     let real = sysroot.real_path(Path::new(&path)).map_err(read(&folder))?;
-                    let (attributes, _) = sysroot.file(&real).map_err(read(&folder))?;
-                    add(&mut builder, &path, attributes, bytes)?;
+                    if !builder.contains(&path) {
+                        let (attributes, _) = sysroot.file(&real).map_err(read(&folder))?;
+                        add(&mut builder, &path, attributes, bytes)?;
+                    }
                     (looked, real)
                 }
             };
@@ -281,19 +273,19 @@ impl Payload {
             let path = host.clone().unwrap_or_else(|| program.path.clone().into());
             inspected =
                 Some(program::inspect(&bytes).map_err(|error| PayloadError::Program { path, error })?);
-            let installed = host.as_deref().and_then(installed);
+            let real = host.as_deref().map(|host| fs::canonicalize(host).map_err(read(host))).transpose()?;
+            let installed = real.as_deref().and_then(|real| installed(&program.path, real));
             let (at, called) = match (guest, installed) {
                 (Some(guest), _) => (guest.clone(), guest),
                 (None, Some((at, called))) => {
                     let (at, called) = (guest_path(&at)?, guest_path(&called)?);
-                    add(&mut builder, &at, attributes, bytes)?;
-                    if at != called {
-                        add(
-                            &mut builder,
-                            &called,
-                            Attributes::made(S_IFLNK | 0o777),
-                            at.clone().into_bytes(),
-                        )?;
+                    // A folder under `[files]` may have brought both.
+                    if builder.data(&at) != Some(&bytes) {
+                        add(&mut builder, &at, attributes, bytes)?;
+                    }
+                    if !builder.contains(&called) {
+                        let link = Attributes::made(S_IFLNK | 0o777);
+                        add(&mut builder, &called, link, at.clone().into_bytes())?;
                     }
                     (at, called)
                 }
@@ -303,10 +295,9 @@ impl Payload {
                     (at.clone(), at)
                 }
             };
-            if let (Some(Program { kind, .. }), Some(host)) = (&inspected, &host) {
-                // Libraries may be beside the file, and never are beside a link to it.
-                let real = fs::canonicalize(host).map_err(read(host))?;
-                libraries::add(&mut builder, libraries::Source::Host, kind, &real, &at)?;
+            // Libraries may be beside the file, and never are beside a link to it.
+            if let (Some(Program { kind, .. }), Some(real)) = (&inspected, &real) {
+                libraries::add(&mut builder, libraries::Source::Host, kind, real, &at)?;
             }
             start = Start::of(program, at, called, &builder)?;
         }
@@ -449,11 +440,11 @@ fn read(path: &Path) -> impl FnOnce(std::io::Error) -> PayloadError + use<> {
     move |error| PayloadError::Read { path, error }
 }
 
-/// The file of an installed program, and the name that it was given by. None: it lies elsewhere.
-fn installed(host: &Path) -> Option<(String, String)> {
-    let below = |path: &Path| INSTALLED.iter().any(|folder| path.starts_with(folder));
-    let real = fs::canonicalize(host).ok().filter(|real| below(real) && below(host))?;
-    Some((real.to_str()?.to_owned(), host.to_str()?.to_owned()))
+/// The file of an installed program, and the name that the config gives it. None: it lies elsewhere, or is named from the config's folder.
+fn installed(path: &str, real: &Path) -> Option<(String, String)> {
+    let (real, called) = (real.to_str()?, paths::plain(path)?);
+    let below = |path: &str| INSTALLED.iter().any(|folder| lies_in(path, folder));
+    (below(real) && below(&called)).then(|| (real.to_owned(), called))
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -629,6 +620,24 @@ mod tests {
         let kinds: Vec<_> = payload.root().files().map(|(path, a, _)| (path, a.mode & 0o170_000)).collect();
         assert!(kinds.contains(&(real.to_str().unwrap(), S_IFREG)), "{kinds:?}");
         assert!(real == Path::new("/bin/sh") || kinds.contains(&("/bin/sh", S_IFLNK)), "{kinds:?}");
+        // By another way to the same place, and where a folder brings it.
+        let around = load(dir.path(), "[program]\npath = \"/usr/../bin/./sh\"").unwrap();
+        assert_eq!(around.program_path(), real.to_str());
+        std::fs::create_dir(dir.path().join("few")).unwrap();
+        std::fs::copy(&real, dir.path().join("few").join(real.file_name().unwrap())).unwrap();
+        let text = format!("[program]\npath = \"/bin/sh\"\n[files]\n{:?} = \"few\"", real.parent().unwrap());
+        assert_eq!(load(dir.path(), &text).unwrap().program_path(), real.to_str());
+    }
+
+    #[test]
+    fn a_program_beside_its_config_lies_at_bin_wherever_that_is() {
+        // Below a place of installed programs too, and however the config is named.
+        let dir = tempfile::tempdir_in("/opt").unwrap();
+        std::fs::write(dir.path().join("prog"), embedded::demo("hello").unwrap()).unwrap();
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        let near = load(dir.path(), "[program]\npath = \"prog\"").unwrap();
+        let above = load(&dir.path().join("sub"), "[program]\npath = \"../prog\"").unwrap();
+        assert_eq!((near.program_path(), above.program_path()), (Some("/bin/prog"), Some("/bin/prog")));
     }
 
     #[test]

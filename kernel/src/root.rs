@@ -127,7 +127,7 @@ impl Builder {
 
     /// The contents of a file that was added.
     pub(crate) fn data(&self, path: &str) -> Option<&[u8]> {
-        self.entries.get(path).map(|entry| &*entry.data)
+        self.entries.get(path).filter(|entry| entry.attributes.is(S_IFREG)).map(|entry| &*entry.data)
     }
 
     /// Every ELF file that was added.

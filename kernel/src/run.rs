@@ -574,6 +574,13 @@ fn detached(qemu: &Path) -> Command {
     command
 }
 
+/// A path as a value among comma-separated ones.
+fn value(path: &Path) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let parts: Vec<&[u8]> = path.as_os_str().as_bytes().split(|&byte| byte == b',').collect();
+    OsString::from_vec(parts.join(&b",,"[..]))
+}
+
 fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
@@ -608,10 +615,6 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
             Machine::Q35 => &["-device", "virtio-rng-pci"],
         });
     }
-    if let Some(vsock) = &options.vsock {
-        args.extend(vsock::arguments(vsock, options.machine, options.memory));
-    }
-    let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
     let mut line = options.terminal.word();
     if !options.args.is_empty() {
         line = format!("{line} {}", command_line(&options.args));
@@ -619,8 +622,11 @@ fn arguments(image: &Path, options: &Options, accel: Accel, status: &Path) -> Ve
     add(&["-append", &line]);
     args.push("-chardev".into());
     let mut file = OsString::from("file,id=status,path=");
-    file.push(status.as_os_str().to_string_lossy().replace(',', ",,"));
+    file.push(value(status));
     args.push(file);
+    if let Some(vsock) = &options.vsock {
+        args.extend(vsock::arguments(vsock, options.machine, options.memory));
+    }
     args.push("-kernel".into());
     args.push(image.into());
     args.extend(options.extra.iter().cloned());

@@ -2,12 +2,12 @@
 
 /// A user or group by a name that nobody has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is in no {file} of the image")]
-pub(crate) struct NoUser {
+#[error("`{name}` is in no {file} of the image; write its number, or pack the file under [files]")]
+pub struct NoUser {
     /// The name.
-    pub(crate) name: String,
+    pub name: String,
     /// Where it was looked for.
-    pub(crate) file: &'static str,
+    pub file: &'static str,
 }
 
 const PASSWD: &str = "/etc/passwd";

@@ -16,22 +16,11 @@
 #include <linux/vm_sockets.h>
 #include <unistd.h>
 
-static int failures;
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            printf("line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-            failures++; \
-        } \
-    } while (0)
-#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
+#include "check.h"
 
 static struct sockaddr_vm at(unsigned cid, unsigned port) {
     return (struct sockaddr_vm){.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
 }
-
-#define NAME(address) (struct sockaddr *)&(address), sizeof(address)
 
 static void say(const char *what, long result) {
     if (result < 0)

@@ -1,9 +1,9 @@
 //! What a machine keeps things on: disks, and folders of the host.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Machine, RunError};
+use super::{Machine, RunError, value};
 
 /// Where a share is mounted when nobody says.
 const SHARED_AT: &str = "/share";
@@ -91,13 +91,6 @@ pub(super) fn check(
         return Err(RunError::NoRoom);
     }
     Ok(())
-}
-
-/// A path as a value among comma-separated ones.
-fn value(path: &Path) -> OsString {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let parts: Vec<&[u8]> = path.as_os_str().as_bytes().split(|&byte| byte == b',').collect();
-    OsString::from_vec(parts.join(&b",,"[..]))
 }
 
 /// QEMU's words for them. On a microvm devices get their places by name, so that the guest finds them in this order.

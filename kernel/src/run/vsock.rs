@@ -1,8 +1,9 @@
 //! The machine's socket device (AF_VSOCK).
 
-use super::{Machine, RunError};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use super::{Machine, RunError, value};
 
 /// The way to it through this machine's kernel.
 const VHOST: &str = "/dev/vhost-vsock";
@@ -55,7 +56,7 @@ pub(super) fn arguments(vsock: &Vsock, machine: Machine, memory: u64) -> Vec<OsS
         Vsock::Kernel(cid) => vec!["-device".into(), format!("vhost-vsock-{bus},guest-cid={cid}").into()],
         Vsock::Daemon(path) => {
             let mut socket = OsString::from("socket,id=vsock,path=");
-            socket.push(path.as_os_str().to_string_lossy().replace(',', ",,"));
+            socket.push(value(path));
             vec![
                 "-object".into(),
                 format!("memory-backend-memfd,id=memory,size={memory}B,share=on").into(),

@@ -133,8 +133,8 @@ pub struct Fit {
     /// Take what was seen from a log of `strace -f -o FILE`
     #[arg(long, value_name = "FILE", conflicts_with = "learn")]
     pub strace: Option<PathBuf>,
-    /// Boot the program with every part on, and watch what it uses; what it used is what counts, and a second boot with
-    /// that alone proves it
+    /// Boot the program with every part on, and watch what it uses; what it used is what counts, and a boot with that
+    /// alone proves it, again with what only that boot shows (not with -p, or when it was asked to end)
     #[arg(long)]
     pub learn: bool,
     /// Ask the program to end after a time, such as 30s; SIGTERM does that too, and Ctrl-C (Ctrl-] at a terminal with --learn)

@@ -65,9 +65,13 @@ pub fn fit(args: &Fit) -> Done {
     let payload = kernel.payload(&chain)?;
     let scanned = fit::scan(kernel.os(), payload, &mut evidence)?;
     let measure = kernel.measure(&chain).ok();
-    let mut fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
-    presets::write(path, fitted.config.text())?;
-    fit::keep(path, &evidence)?;
+    let write = |evidence: &Evidence| -> Result<Fitted, Failure> {
+        let fitted = fit::rewrite(kernel.os(), &chain, evidence, keep, measure.as_deref())?;
+        presets::write(path, fitted.config.text())?;
+        fit::keep(path, evidence)?;
+        Ok(fitted)
+    };
+    let mut fitted = write(&evidence)?;
     // A server would wait for its clients again.
     let may_prove = args.learn && notes.status.is_some() && !notes.asked && args.ports.is_empty();
     for round in 1..=if may_prove { PROOFS } else { 0 } {
@@ -75,15 +79,15 @@ pub fn fit(args: &Fit) -> Done {
         let (proof, more) = prove(args, &kernel, &proven, &notes)?;
         // What it did not do before, and was refused now, is a need like others.
         let again = !proof.holds && !proof.refused.is_empty() && round < PROOFS;
-        notes.found_late.extend(proof.refused.iter().filter(|_| again).cloned());
+        if again {
+            notes.found_late.extend(proof.refused.iter().cloned());
+        }
         notes.proof = Some(proof);
         if !again {
             break;
         }
         evidence.merge_seen(&more);
-        fitted = fit::rewrite(kernel.os(), &chain, &evidence, keep, measure.as_deref())?;
-        presets::write(path, fitted.config.text())?;
-        fit::keep(path, &evidence)?;
+        fitted = write(&evidence)?;
     }
     if args.json {
         print_json(&fit_json(&args.config, &kernel, &fitted, &evidence, &scanned, &notes));
