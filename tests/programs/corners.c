@@ -314,6 +314,14 @@ static void waits(void) {
     int file = open("file", O_RDONLY);
     TRY(epoll_ctl(a, EPOLL_CTL_ADD, file, &event));
     TRY(epoll_ctl(a, EPOLL_CTL_DEL, file, &event));
+    /* One that is no longer watched is as good as new. */
+    int row[5], leaf = epoll_create1(0);
+    for (int i = 0; i < 5; i++) row[i] = epoll_create1(0);
+    for (int i = 0; i < 4; i++) TRY(epoll_ctl(row[i + 1], EPOLL_CTL_ADD, row[i], &event));
+    TRY(epoll_ctl(row[1], EPOLL_CTL_DEL, row[0], &event));
+    TRY(epoll_ctl(row[0], EPOLL_CTL_ADD, leaf, &event));
+    for (int i = 0; i < 5; i++) close(row[i]);
+    close(leaf);
     close(file);
     close(a);
     close(b);

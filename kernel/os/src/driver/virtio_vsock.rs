@@ -4,7 +4,7 @@ use super::virtio::{self, Driver, Part, Ring, Transport};
 use crate::list;
 use crate::memory::frames;
 use crate::memory::paging::{PAGE, phys_to_virt};
-use crate::net::vsock::packet::{HEADER, Header};
+use crate::net::vsock::packet::{HEADER, Header, PIECE};
 use crate::net::vsock::{self, Link};
 use crate::sched::thread::Idle;
 use alloc::rc::Rc;
@@ -25,9 +25,9 @@ const RECEIVE_BUFFERS: u16 = 64;
 /// Packets that can wait to be taken: each has two descriptors, for its header and for its bytes.
 const TRANSMIT_BUFFERS: u16 = 32;
 const BUFFER: usize = PAGE as usize;
-/// Where the bytes of a packet that leaves are, behind its header, and how many fit: four pages in all.
+/// Where the bytes of a packet that leaves are, behind its header.
 const BYTES: usize = 64;
-const SLOT: usize = 5 * PAGE as usize;
+const SLOT: usize = BYTES + PIECE;
 const EVENT_BUFFERS: u16 = 4;
 /// `struct virtio_vsock_event`
 const EVENT_SIZE: usize = 4;

@@ -105,9 +105,14 @@ impl Epoll {
     fn forget(&self, watch: &Rc<Watch>) {
         self.watches.borrow_mut().retain(|other| !Rc::ptr_eq(other, watch));
         self.ready.borrow_mut().retain(|other| !Rc::ptr_eq(other, watch));
-        if let Some(file) = watch.file.upgrade()
-            && let Some(queue) = file.queue()
-        {
+        let Some(file) = watch.file.upgrade() else { return };
+        if let Some(below) = file.downcast::<Self>() {
+            let mut above = below.above.borrow_mut();
+            if let Some(at) = above.iter().position(|instance| instance.ptr_eq(&self.this)) {
+                above.swap_remove(at);
+            }
+        }
+        if let Some(queue) = file.queue() {
             let observer: Weak<dyn Observer> = Rc::downgrade(watch) as _;
             queue.forget(&observer);
         }
@@ -151,9 +156,6 @@ impl Epoll {
     }
 
     fn add(&self, fd: u32, file: &Rc<Description>, events: u32, data: u64) -> Result<()> {
-        if let Some(below) = file.downcast::<Self>() {
-            self.admit(below)?;
-        }
         if self.watches.borrow().len() >= file::limit() * 4 {
             self.sweep();
         }
@@ -172,6 +174,9 @@ impl Epoll {
             return Err(Errno::ENOMEM);
         }
         self.watches.borrow_mut().try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        if let Some(below) = file.downcast::<Self>() {
+            self.admit(below)?;
+        }
         let observer: Weak<dyn Observer> = Rc::downgrade(&watch) as _;
         queue.observe(observer);
         let mut watches = self.watches.borrow_mut();

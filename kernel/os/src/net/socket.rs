@@ -67,6 +67,11 @@ impl Call<'_> {
         self.parts.iter().fold(0, |total: usize, part| total.saturating_add(part.length))
     }
 
+    /// Waits as [`wait`] does, if the call waits at all.
+    pub fn wait(&self, queue: &Queue, timeout: u64, started: &mut Option<u64>) -> Result<()> {
+        if self.nonblocking { Err(Errno::EAGAIN) } else { wait(queue, timeout, started) }
+    }
+
     /// Copies what is to be sent, from a position on.
     pub fn read(&self, mut at: usize, mut into: &mut [u8]) -> Result<()> {
         for part in self.parts {

@@ -452,10 +452,7 @@ impl Protocol for Udp {
             if self.shut_read.get() {
                 return Ok(0);
             }
-            if call.nonblocking {
-                return Err(Errno::EAGAIN);
-            }
-            socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started)?;
+            call.wait(&self.queue, self.common.receive_timeout.get(), &mut started)?;
         };
         let length = datagram.bytes.len();
         let taken = length.min(call.length());

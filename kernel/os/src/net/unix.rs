@@ -266,12 +266,9 @@ impl Unix {
             if other.has_room(length) {
                 break other;
             }
-            if call.nonblocking {
-                return Err(Errno::EAGAIN);
-            }
             // The reader wakes those who wait at its own queue.
             let timeout = self.common.send_timeout.get();
-            socket::wait(&other.queue, timeout, &mut started)?;
+            call.wait(&other.queue, timeout, &mut started)?;
         };
         let mut bytes = list::zeroes(length).map_err(|_| Errno::ENOBUFS)?;
         call.read(at, &mut bytes)?;
@@ -558,10 +555,7 @@ impl Protocol for Unix {
                     Err(_) => return Err(Errno::EINVAL),
                 }
             }
-            if call.nonblocking {
-                return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
-            }
-            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
+            if let Err(error) = call.wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }

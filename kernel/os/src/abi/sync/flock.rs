@@ -31,7 +31,11 @@ fn waiting() -> Rc<Queue> {
 }
 
 fn closed() {
-    waiting().wake_all();
+    // Nobody waits before there is a queue.
+    let waiting = WAITING.borrow().clone();
+    if let Some(waiting) = waiting {
+        waiting.wake_all();
+    }
 }
 
 /// Takes the lock, unless another is in its way. What the description held goes in any case.

@@ -100,16 +100,14 @@ impl Tcp {
     }
 
     pub fn set_own_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
-        /// Names that the headers give as an enumeration.
-        const SOL_TCP_LEVEL: u32 = SOL_TCP;
         let options = &self.options;
         match (level, name) {
             (SOL_SOCKET, SO_KEEPALIVE) => {}
-            (SOL_TCP_LEVEL, TCP_CONGESTION) => {
+            (SOL_TCP, TCP_CONGESTION) => {
                 let name = value.split(|&byte| byte == 0).next().unwrap_or_default();
                 return if name == congestion::name().as_bytes() { Ok(()) } else { Err(Errno::ENOENT) };
             }
-            (SOL_TCP_LEVEL, _) => {
+            (SOL_TCP, _) => {
                 let number = socket::number(value)?;
                 match name {
                     TCP_NODELAY => options.no_delay.set(number != 0),

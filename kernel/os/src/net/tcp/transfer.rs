@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::socket::Tcp;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
-use crate::net::socket::{self, Call, Reply};
+use crate::net::socket::{Call, Reply};
 use crate::net::stack;
 use linux_raw_sys::net::*;
 use smoltcp::socket::tcp::{Socket as Machine, State as Phase};
@@ -114,10 +114,7 @@ impl Tcp {
                     continue;
                 }
                 connection.starved.set(true);
-                if call.nonblocking {
-                    return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
-                }
-                if let Err(error) = socket::wait(&self.queue, self.common.send_timeout.get(), &mut started) {
+                if let Err(error) = call.wait(&self.queue, self.common.send_timeout.get(), &mut started) {
                     return if done > 0 { Ok(done) } else { Err(error) };
                 }
             }
@@ -178,10 +175,7 @@ impl Tcp {
             if self.shut_read.get() || !connection.with(|machine| may_receive(machine)) {
                 break;
             }
-            if call.nonblocking {
-                return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
-            }
-            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
+            if let Err(error) = call.wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }

@@ -88,6 +88,8 @@ const STREAM: u16 = 1;
 
 /// Bytes of `struct virtio_vsock_hdr`.
 pub const HEADER: usize = 44;
+/// Bytes of a packet at most.
+pub const PIECE: usize = 16 << 10;
 
 #[derive(Clone, Copy)]
 pub struct Header {

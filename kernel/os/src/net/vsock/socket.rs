@@ -3,7 +3,7 @@
 use super::connection::{Connection, Phase};
 use super::engine;
 use super::options::Options;
-use super::packet::{AF_VSOCK, Address, Operation, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND};
+use super::packet::{AF_VSOCK, Address, Operation, PIECE, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND};
 use super::ports::{self, Listener};
 use crate::errno::{Errno, Result};
 use crate::fs::file::Readiness;
@@ -21,9 +21,6 @@ crate::register!("socket-family": Family = { AF_VSOCK => create });
 
 const STREAM: u32 = 1;
 const DATAGRAM: u32 = 2;
-
-/// Bytes of a packet at most.
-const PIECE: usize = 16 << 10;
 
 enum State {
     /// Neither listening nor connected.
@@ -255,10 +252,7 @@ impl Protocol for Vsock {
             if connection.credit() > 0 && engine::has_room() {
                 continue;
             }
-            if call.nonblocking {
-                return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
-            }
-            if let Err(error) = socket::wait(&self.queue, self.common.send_timeout.get(), &mut started) {
+            if let Err(error) = call.wait(&self.queue, self.common.send_timeout.get(), &mut started) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }
@@ -290,10 +284,7 @@ impl Protocol for Vsock {
             if connection.held() > 0 {
                 continue;
             }
-            if call.nonblocking {
-                return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
-            }
-            if let Err(error) = socket::wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
+            if let Err(error) = call.wait(&self.queue, self.common.receive_timeout.get(), &mut started) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }
