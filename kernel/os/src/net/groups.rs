@@ -123,7 +123,7 @@ fn answer(asked: &IpAddr) {
 
 fn hear_4(packet: &Packet) -> bool {
     let message = packet.payload;
-    if message.len() >= 8 && message[0] == QUERY && stack::sum(&[message]) == 0xffff {
+    if message.len() >= 8 && message[0] == QUERY && (packet.vouched || stack::sum(&[message]) == 0xffff) {
         answer(&IpAddr::from([message[4], message[5], message[6], message[7]]));
     }
     true
@@ -134,7 +134,7 @@ fn hear_6(packet: &Packet) -> bool {
     let pseudo = stack::pseudo_sum(&packet.source, &packet.destination, ICMP_6, message.len());
     if message.first() == Some(&QUERY_6)
         && let Some(octets) = message.get(8..).and_then(|rest| rest.first_chunk::<16>())
-        && stack::sum(&[&pseudo.to_be_bytes(), message]) == 0xffff
+        && (packet.vouched || stack::sum(&[&pseudo.to_be_bytes(), message]) == 0xffff)
     {
         answer(&IpAddr::from(*octets));
     }

@@ -77,9 +77,6 @@ struct Udp {
     only_v6: Cell<bool>,
     hops: Cell<u8>,
     group_hops: Cell<u8>,
-    /// Type of service (IPv4), traffic class (IPv6).
-    class_4: Cell<u8>,
-    class_6: Cell<u8>,
     wanted: Cell<Wanted>,
     /// Groups that it is in, and whether they hear it on this machine too.
     groups: RefCell<Vec<IpAddr>>,
@@ -109,8 +106,6 @@ fn create(common: Common) -> Rc<dyn Protocol> {
         only_v6: Cell::new(false),
         hops: Cell::new(64),
         group_hops: Cell::new(1),
-        class_4: Cell::new(0),
-        class_6: Cell::new(0),
         wanted: Cell::new(Wanted::empty()),
         groups: RefCell::new(Vec::new()),
         hears_itself: Cell::new(true),
@@ -229,6 +224,12 @@ impl Udp {
     /// What the hop limit of IPv6 packets starts with.
     fn hops_6(&self) -> u8 {
         hints::get(&self.common, inet::SOL_IPV6, IPV6_UNICAST_HOPS).map_or(64, |hops| hops.max(1) as u8)
+    }
+
+    /// The type of service or traffic class of packets to an address.
+    fn class(&self, to: &IpAddr) -> u8 {
+        let (level, name) = if to.is_ipv6() { (inet::SOL_IPV6, IPV6_TCLASS) } else { (inet::SOL_IP, IP_TOS) };
+        hints::get(&self.common, level, name).unwrap_or(0) as u8
     }
 
     fn room(&self) -> usize {
@@ -405,8 +406,7 @@ impl Protocol for Udp {
             IpAddr::V6(_) => self.hops_6(),
         };
         let hops = chosen.hops.unwrap_or(hops);
-        let class = if to.is_ipv6() { &self.class_6 } else { &self.class_4 };
-        let class = chosen.class.unwrap_or(class.get());
+        let class = chosen.class.unwrap_or_else(|| self.class(&to.ip()));
         let in_one = whole <= stack::mtu_to(&to.ip());
         let by_card = in_one && stack::card_sums(&to.ip());
         let mut fill = |whole: &mut [u8]| {
@@ -531,12 +531,6 @@ impl Protocol for Udp {
             (inet::SOL_IPV6, IPV6_RECVHOPLIMIT) => self.want(Wanted::HOPS_6, byte()? != 0)?,
             (inet::SOL_IP, IP_RECVTOS) => self.want(Wanted::CLASS_4, byte()? != 0)?,
             (inet::SOL_IPV6, IPV6_RECVTCLASS) => self.want(Wanted::CLASS_6, byte()? != 0)?,
-            (inet::SOL_IP, IP_TOS) => self.class_4.set(byte()? as u8),
-            (inet::SOL_IPV6, IPV6_TCLASS) => match socket::number(value)? {
-                class @ 0..=255 => self.class_6.set(class as u8),
-                u32::MAX => self.class_6.set(0),
-                _ => return Err(Errno::EINVAL),
-            },
             (inet::SOL_IP, IP_MULTICAST_TTL) | (inet::SOL_IPV6, IPV6_MULTICAST_HOPS) => {
                 self.group_hops.set(byte()?.min(255) as u8);
             }
@@ -578,8 +572,6 @@ impl Protocol for Udp {
             (inet::SOL_IPV6, IPV6_RECVHOPLIMIT) => u32::from(self.wanted.get().contains(Wanted::HOPS_6)),
             (inet::SOL_IP, IP_RECVTOS) => u32::from(self.wanted.get().contains(Wanted::CLASS_4)),
             (inet::SOL_IPV6, IPV6_RECVTCLASS) => u32::from(self.wanted.get().contains(Wanted::CLASS_6)),
-            (inet::SOL_IP, IP_TOS) => u32::from(self.class_4.get()),
-            (inet::SOL_IPV6, IPV6_TCLASS) => u32::from(self.class_6.get()),
             (inet::SOL_IP, IP_MULTICAST_LOOP) | (inet::SOL_IPV6, IPV6_MULTICAST_LOOP) => {
                 u32::from(self.hears_itself.get())
             }

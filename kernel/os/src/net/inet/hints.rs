@@ -1,4 +1,5 @@
-//! Options of IP that change nothing here: they are taken, and remembered as Linux remembers them (`ip(7)`, `ipv6(7)`).
+//! Options of IP that are remembered as Linux remembers them (`ip(7)`, `ipv6(7)`). Datagrams are sent with some of them; the others change nothing
+//! here.
 
 use super::{SOL_IP, SOL_IPV6, STREAM, byte};
 use crate::errno::{Errno, Result};
