@@ -1,6 +1,7 @@
 /* Signals in every way that a program meets them. Each line of output is one matter; "ok" says that it went as on Linux. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -106,6 +107,21 @@ static void *waiter(void *result) {
     sigwait(&set, &got);
     *(int *)result = got;
     return 0;
+}
+
+static volatile pid_t noted;
+
+static void noting(int signal) {
+    (void)signal;
+    noted = syscall(SYS_gettid);
+}
+
+/* Sends the process a signal while the first thread waits, and is busy then for a while. */
+static void *busy(void *unused) {
+    usleep(20000);
+    kill(getpid(), SIGUSR2);
+    for (volatile int i = 0; i < 1000000; i++) {}
+    return unused;
 }
 
 int main(void) {
@@ -264,6 +280,15 @@ int main(void) {
     pthread_join(thread, 0);
     sigprocmask(SIG_SETMASK, &old, 0);
     say("sigwait in a thread", got == SIGTERM);
+
+    /* When several do not, to the first thread, whose wait ends, and not to the one that runs. */
+    action = (struct sigaction){.sa_handler = noting};
+    sigaction(SIGUSR2, &action, 0);
+    pthread_create(&thread, 0, busy, 0);
+    result = poll(0, 0, 10000);
+    say("poll of the first thread interrupted", result == -1 && errno == EINTR);
+    pthread_join(thread, 0);
+    say("the first thread is asked first", noted == getpid());
 
     /* A thread that never calls the kernel is reached as well. */
     static volatile int stop;

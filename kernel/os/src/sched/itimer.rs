@@ -2,6 +2,7 @@
 
 use super::periodic::Periodic;
 use super::post::{self, Signal};
+use super::thread;
 use super::timer::Expire;
 use crate::abi::syscall::{Args, Handler};
 use crate::cell::KernelCell;
@@ -51,7 +52,12 @@ impl Expire for Timer {
     fn expire(&self, _: u64) -> Option<u64> {
         let (times, again) = self.setting.expire();
         if times > 0 {
-            post::send(None, &Signal { number: self.signal, code: SI_KERNEL as i32, detail: [0; 3] });
+            // Time of the processor is used by the current thread: that one is asked first.
+            let user = Some(thread::current()).filter(|thread| {
+                self.signal != SIGALRM && thread.blocked_signals.get() & 1 << (self.signal - 1) == 0
+            });
+            let signal = Signal { number: self.signal, code: SI_KERNEL as i32, detail: [0; 3] };
+            post::send(user.as_ref(), &signal);
         }
         again
     }

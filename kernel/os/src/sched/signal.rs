@@ -3,8 +3,7 @@
 mod deliver;
 
 use super::post::Signal;
-use super::thread::{self, PROCESS_SIGNALS, Thread};
-use super::trap::raise_attention;
+use super::thread::{self, PROCESS_SIGNALS, Thread, notify, notify_of_shared, taker};
 use crate::abi::process::credentials;
 use crate::abi::syscall::{Args, Handler};
 use crate::boot::poweroff::power_off;
@@ -106,9 +105,18 @@ fn sigaction(args: &Args) -> Result<u64> {
 /// Drops a pending signal that is ignored from now on.
 fn forget(number: u32) {
     QUEUE.borrow().retain(|queued| queued.signal.number != number);
-    PROCESS_SIGNALS.fetch_and(!bit(number), Ordering::Relaxed);
+    forget_shared(number);
     thread::any(|thread| {
         thread.pending_signals.set(thread.pending_signals.get() & !bit(number));
+        false
+    });
+}
+
+/// A signal of the process is no longer pending.
+fn forget_shared(number: u32) {
+    PROCESS_SIGNALS.fetch_and(!bit(number), Ordering::Relaxed);
+    thread::any(|thread| {
+        thread.shared_signals.set(thread.shared_signals.get() & !bit(number));
         false
     });
 }
@@ -128,31 +136,12 @@ fn sigprocmask(args: &Args) -> Result<u64> {
             SIG_SETMASK => set,
             _ => return Err(Errno::EINVAL),
         };
-        change_mask(&thread, mask);
+        thread.set_mask(mask);
     }
     if old != 0 {
         user::write(old, &blocked)?;
     }
     Ok(0)
-}
-
-/// Sets a mask; what the thread may no longer take of the process' signals, others are told of.
-fn change_mask(thread: &Rc<Thread>, mask: u64) {
-    let before = thread.blocked_signals.get();
-    thread.set_mask(mask);
-    let left = PROCESS_SIGNALS.load(Ordering::Relaxed) & thread.blocked_signals.get() & !before;
-    if left != 0 {
-        tell_takers(left);
-    }
-}
-
-/// Wakes a thread for each of these signals of the process.
-fn tell_takers(signals: u64) {
-    for number in (1..=SIGNALS as u32).filter(|&number| signals & bit(number) != 0) {
-        if let Some(taker) = taker(number) {
-            notify(&taker, number);
-        }
-    }
 }
 
 /// Whether an address is on an alternate stack.
@@ -198,30 +187,6 @@ fn set_stack(thread: &Thread, on_it: bool, address: u64, flags: u32, size: u64) 
     Ok(())
 }
 
-/// The thread to handle a signal of the process: the first that waits for it or does not block it.
-fn taker(number: u32) -> Option<Rc<Thread>> {
-    let mut found = None;
-    thread::any(|thread| {
-        let takes = !thread.blocked_signals.get() | thread.awaited_signals.get();
-        if takes & bit(number) != 0 {
-            found = Some(thread.clone());
-        }
-        found.is_some()
-    });
-    found
-}
-
-/// Has a thread look at a signal that is pending for it.
-fn notify(thread: &Rc<Thread>, number: u32) {
-    if thread.awaited_signals.get() & bit(number) != 0 {
-        thread::wake(thread);
-    } else if thread.blocked_signals.get() & bit(number) == 0 {
-        thread::interrupt(thread);
-        // For another thread it is raised when its turn comes.
-        raise_attention();
-    }
-}
-
 fn take_in(thread: Option<&Rc<Thread>>, signal: &Signal) {
     // A kernel's signal that finds no room is as good as pending already.
     let _ = send(thread, signal);
@@ -263,8 +228,10 @@ fn send(target: Option<&Rc<Thread>>, signal: &Signal) -> Result<()> {
         Some(thread) => thread.pending_signals.set(pending | bit(number)),
         None => PROCESS_SIGNALS.store(pending | bit(number), Ordering::Relaxed),
     }
-    if let Some(taker) = taker {
-        notify(&taker, number);
+    match (target, taker) {
+        (Some(thread), _) => notify(thread, number),
+        (None, Some(taker)) => notify_of_shared(&taker, number),
+        (None, None) => {}
     }
     for watcher in watchers() {
         (watcher.item)(number);
@@ -298,7 +265,7 @@ pub fn take(thread: &Thread, set: u64) -> Option<Signal> {
         if own {
             thread.pending_signals.set(thread.pending_signals.get() & !bit(number));
         } else {
-            PROCESS_SIGNALS.fetch_and(!bit(number), Ordering::Relaxed);
+            forget_shared(number);
         }
     }
     Some(signal)
@@ -308,7 +275,6 @@ pub fn take(thread: &Thread, set: u64) -> Option<Signal> {
 fn exited(thread: &Thread) {
     QUEUE.borrow().retain(|queued| queued.tid != Some(thread.tid));
     thread.set_mask(u64::MAX);
-    tell_takers(PROCESS_SIGNALS.load(Ordering::Relaxed));
 }
 
 /// A signal by one of the calls of the program's own.

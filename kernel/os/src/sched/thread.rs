@@ -6,7 +6,7 @@ mod stack;
 mod usage;
 
 pub use idle::{Idle, wait_until};
-pub use mask::{PROCESS_SIGNALS, with_mask};
+pub use mask::{PROCESS_SIGNALS, notify, notify_of_shared, taker, with_mask};
 pub use usage::{all_cycles, cycles_of, own_cycles};
 
 use idle::next_ready;
@@ -67,6 +67,8 @@ pub struct Thread {
     pub blocked_signals: Cell<u64>,
     /// Signals sent to this thread, not delivered yet; [`PROCESS_SIGNALS`] has those that any thread may take.
     pub pending_signals: Cell<u64>,
+    /// Signals of the process that this thread was told of, and none that is no longer pending.
+    pub shared_signals: Cell<u64>,
     /// The mask to go back to after a call that waits with another (`rt_sigsuspend(2)`, `ppoll(2)`).
     pub saved_mask: Cell<Option<u64>>,
     /// Blocked signals that the thread waits for (`rt_sigtimedwait(2)`).
@@ -147,6 +149,7 @@ fn add(
         clear_child_tid: Cell::new(0),
         blocked_signals: Cell::new(0),
         pending_signals: Cell::new(0),
+        shared_signals: Cell::new(0),
         saved_mask: Cell::new(None),
         awaited_signals: Cell::new(0),
         robust_list: Cell::new(0),

@@ -78,7 +78,7 @@ fn is_restarted(frame: &Frame) -> bool {
 fn attend(frame: &mut Frame) {
     let thread = thread::current();
     let mut interrupted = frame.vector == SYSCALL && frame.rax as i64 == -i64::from(Errno::EINTR.0);
-    while let Some(signal) = take(&thread, !thread.blocked_signals.get()) {
+    while let Some(signal) = take(&thread, thread.deliverable()) {
         let [handler, flags, ..] = action(signal.number);
         if handler == IGNORE || handler == DEFAULT && is_harmless(signal.number) {
             continue;
