@@ -166,6 +166,33 @@ fn corners_of_calls_are_as_on_linux() {
     }
 }
 
+/// Whether this process may change its root and become somebody else (`capabilities(7)`: CAP_SETGID, CAP_SETUID, CAP_SYS_CHROOT).
+fn may_shut_itself_in() -> bool {
+    const WANTED: u64 = 1 << 6 | 1 << 7 | 1 << 18;
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("a line of capabilities");
+    u64::from_str_radix(line, 16).expect("a number") & WANTED == WANTED
+}
+
+#[test]
+fn a_process_shuts_itself_in_as_on_linux() {
+    let said = include_str!("programs/chroot.out");
+    let program = program("chroot.c", "glibc");
+    let scratch = Scratch::for_program(&program, "everything", "\"debug.log\" = false\n");
+    if may_shut_itself_in() {
+        let output = std::process::Command::new(&program).arg(scratch.path().join("around")).output();
+        let output = output.expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), said, "on Linux: {output:?}");
+    } else {
+        eprintln!("skipped: chroot on Linux itself, which only root may try");
+    }
+    for around in ["/tmp/around", "/around"] {
+        let run = scratch.boot(&[around]);
+        assert_eq!((run.out.as_str(), run.status), (said, 4), "{around}: {}", run.err);
+    }
+}
+
 #[test]
 fn files_are_watched_as_on_linux() {
     for (flavour, set) in [("musl", ""), ("glibc", RING_0)] {

@@ -1,6 +1,7 @@
 //! Linux' interface: how a program is loaded, and the families of system calls.
 pub mod attributes;
 pub mod children;
+pub mod chroot;
 pub mod clock;
 pub mod credentials;
 pub mod descriptors;

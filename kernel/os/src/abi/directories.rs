@@ -85,7 +85,8 @@ fn entries(file: &Description, directory: &Directory) -> Result<Vec<DirectoryEnt
 
 fn getcwd(args: &Args) -> Result<u64> {
     let [to, size, ..] = args.0;
-    let mut path = path::working_directory().path.clone();
+    let here = path::working_directory();
+    let mut path = path::seen(&here.path).unwrap_or_else(|| [b"(unreachable)", &here.path[..]].concat());
     path.push(0);
     if path.len() as u64 > size {
         return Err(Errno::ERANGE);

@@ -244,7 +244,7 @@ fn parent_of(location: &Location, events: u32) -> Option<(Key, Vec<u8>, bool)> {
     if name.is_empty() {
         return None;
     }
-    let parent = path::resolve(&path::root(), directory, true).ok();
+    let parent = path::find(directory).ok();
     if let Some(parent) = &parent
         && parent.node.lookup(name).is_ok_and(|node| key_of(&*node) == key)
     {

@@ -16,6 +16,26 @@ crate::hook!(fn crossings() -> "crossing": Crossing);
 // Whether what is at an absolute path has to stay there.
 crate::hook!(fn holders() -> "busy-path": fn(&[u8]) -> bool);
 
+/// A root that the program has chosen for itself (`chroot(2)`). Paths are told from the root of all.
+pub struct Jail {
+    /// Has a path be that of the program's root, and tells what is there.
+    pub start: fn(&mut Vec<u8>) -> Rc<dyn Node>,
+    /// Has a path be that of the directory above, unless it is the program's root, and tells what is there.
+    pub up: fn(&mut Vec<u8>) -> Result<Rc<dyn Node>>,
+    /// What is at a path.
+    pub find: fn(&[u8]) -> Result<Rc<Location>>,
+    /// A path as the program knows it; `None`: it is outside.
+    pub seen: fn(&[u8]) -> Option<Vec<u8>>,
+    /// A directory has moved.
+    pub moved: fn(&[u8], &[u8]),
+}
+
+crate::hook!(fn jails() -> "root": &'static Jail);
+
+fn jail() -> Option<&'static Jail> {
+    jails().first().map(|jail| jail.item)
+}
+
 const LONGEST_NAME: usize = 255;
 const MOST_LINKS: u32 = 40;
 
@@ -75,6 +95,19 @@ pub fn moved(from: &[u8], to: &[u8]) {
         let location = Rc::new(Location { path: [to, below].concat(), node: here.node.clone() });
         with_tree(|tree| tree.working_directory = location);
     }
+    if let Some(jail) = jail() {
+        (jail.moved)(from, to);
+    }
+}
+
+/// A path as the program may name it, or know it. `None`: it is outside of the program's root.
+pub fn seen(path: &[u8]) -> Option<Vec<u8>> {
+    jail().map_or_else(|| Some(path.to_vec()), |jail| (jail.seen)(path))
+}
+
+/// What is at a path without links, `.` and `..`, wherever the program's root is.
+pub fn find(path: &[u8]) -> Result<Rc<Location>> {
+    jail().map_or_else(|| resolve(&root(), path, true), |jail| (jail.find)(path))
 }
 
 /// The path of a name in a directory.
@@ -95,8 +128,18 @@ fn enter(path: &mut Vec<u8>, name: &[u8]) -> usize {
     start
 }
 
+/// Has an absolute path be that of the program's root, and tells what is there.
+fn begin(path: &mut Vec<u8>) -> Rc<dyn Node> {
+    if let Some(jail) = jail() {
+        return (jail.start)(path);
+    }
+    path.clear();
+    path.push(b'/');
+    root_node()
+}
+
 /// Makes an absolute path that of the directory above; the root's is the root.
-fn leave(path: &mut Vec<u8>) {
+pub fn leave(path: &mut Vec<u8>) {
     let end = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
     path.truncate(end.max(1));
 }
@@ -193,8 +236,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], last: Last) -> Result<Target> {
     let mut place = Vec::with_capacity(from.path.len() + 1 + path.len());
     let mut node;
     if path.starts_with(b"/") {
-        place.push(b'/');
-        node = root_node();
+        node = begin(&mut place);
     } else {
         place.extend_from_slice(&from.path);
         node = from.node.clone();
@@ -213,8 +255,13 @@ pub fn walk(from: &Rc<Location>, path: &[u8], last: Last) -> Result<Target> {
             continue;
         }
         if name == b".." {
-            leave(&mut place);
-            node = walk(from, &place, Last::Followed)?.found.ok_or(Errno::ENOENT)?;
+            node = match jail() {
+                Some(jail) => (jail.up)(&mut place)?,
+                None => {
+                    leave(&mut place);
+                    walk(from, &place, Last::Followed)?.found.ok_or(Errno::ENOENT)?
+                }
+            };
             continue;
         }
         if name.len() > LONGEST_NAME {
@@ -245,8 +292,7 @@ pub fn walk(from: &Rc<Location>, path: &[u8], last: Last) -> Result<Target> {
             }
             let mut target = next.target().ok_or(Errno::EINVAL)?;
             if target.starts_with(b"/") {
-                place.truncate(1);
-                node = root_node();
+                node = begin(&mut place);
             } else {
                 leave(&mut place);
             }

@@ -1,0 +1,83 @@
+//! `chroot(2)`.
+
+use super::open::locate_at;
+use super::process::credentials;
+use super::syscall::{Args, Handler};
+use crate::cell::KernelCell;
+use crate::errno::{Errno, Result};
+use crate::fs::node::{Node, Wish, permit};
+use crate::fs::path::{self, Jail, Last, Location};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use linux_raw_sys::general::{__NR_chroot, AT_FDCWD, X_OK};
+
+crate::register!("syscall": Handler = { __NR_chroot => chroot });
+crate::register!("root": &'static Jail = { 10 => &JAIL });
+
+static JAIL: Jail = Jail { start, up, find, seen, moved };
+
+/// Where the program's absolute paths start, once it has said so.
+static ROOT: KernelCell<Option<Rc<Location>>> = KernelCell::new(None);
+
+fn root() -> Rc<Location> {
+    let chosen = ROOT.borrow().clone();
+    chosen.unwrap_or_else(path::root)
+}
+
+/// What of a path lies below a directory; empty for the directory's own.
+fn below<'p>(directory: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    let rest = path.strip_prefix(directory)?;
+    if rest.is_empty() || directory == b"/" { Some(rest) } else { rest.strip_prefix(b"/") }
+}
+
+fn start(path: &mut Vec<u8>) -> Rc<dyn Node> {
+    let root = root();
+    path.clone_from(&root.path);
+    root.node.clone()
+}
+
+fn up(place: &mut Vec<u8>) -> Result<Rc<dyn Node>> {
+    let root = root();
+    if *place == root.path {
+        return Ok(root.node.clone());
+    }
+    path::leave(place);
+    find(place).map(|location| location.node.clone())
+}
+
+fn find(place: &[u8]) -> Result<Rc<Location>> {
+    let root = root();
+    // From the program's root, where it may not be allowed to pass through what is above.
+    let (from, rest) = match below(&root.path, place) {
+        Some(rest) => (root, rest),
+        None => (path::root(), &place[1..]),
+    };
+    if rest.is_empty() { Ok(from) } else { path::walk(&from, rest, Last::Followed)?.location() }
+}
+
+fn seen(place: &[u8]) -> Option<Vec<u8>> {
+    Some([b"/", below(&root().path, place)?].concat())
+}
+
+fn moved(from: &[u8], to: &[u8]) {
+    let root = root();
+    if let Some(rest) = root.path.strip_prefix(from)
+        && (rest.is_empty() || rest.starts_with(b"/"))
+    {
+        let path = [to, rest].concat();
+        *ROOT.borrow() = Some(Rc::new(Location { path, node: root.node.clone() }));
+    }
+}
+
+fn chroot(args: &Args) -> Result<u64> {
+    let location = locate_at(AT_FDCWD as u64, args.0[0], true)?;
+    if !location.node.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    permit(&*location.node, Wish::Use(X_OK))?;
+    if !credentials().is_root() {
+        return Err(Errno::EPERM);
+    }
+    *ROOT.borrow() = Some(location);
+    Ok(0)
+}
