@@ -134,6 +134,32 @@ fn a_terminal_is_as_on_linux() {
 }
 
 #[test]
+fn pseudo_terminals_are_as_on_linux() {
+    let on_linux = {
+        // A session's leader without a terminal, as process 1 is when nobody sits at the console.
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(program("pty.c", "glibc")).stdin(Stdio::null());
+        let output = command.output().expect("setsid(1) runs");
+        assert_eq!(output.status.code(), Some(5), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(on_linux.contains("packet: 00 a b c\n") && on_linux.ends_with("size: 5 6\n"), "{on_linux}");
+    for flavour in ["glibc", "musl"] {
+        let run = Scratch::for_program(&program("pty.c", flavour), "everything", SET).boot(&[]);
+        assert_eq!((run.status, run.out.as_str()), (5, on_linux.as_str()), "{flavour}");
+    }
+}
+
+#[test]
+fn without_pseudo_terminals_there_are_none() {
+    let set = format!("{SET}\"fs.dev.pty\" = false\n");
+    let scratch = Scratch::for_program(&program("pty.c", "glibc"), "everything", &set);
+    let run = scratch.boot(&[]);
+    assert!(run.out.ends_with("posix_openpt(O_RDWR | O_NOCTTY): no, errno 2\n"), "{run:?}");
+    assert_eq!(run.status, 6, "{run:?}");
+}
+
+#[test]
 fn an_interrupt_from_the_keyboard_ends_a_program() {
     let program = program("tty.c", "musl");
     let scratch = Scratch::for_program(&program, "everything", SET);

@@ -225,6 +225,14 @@ mod tests {
     }
 
     #[test]
+    fn a_device_and_a_call_bring_their_parts() {
+        let fit = fit(&[("call:open", 1), ("path:/dev/ptmx", 0), ("call:chroot", 0)], Keep::Found);
+        for id in ["fs.dev.pty", "abi.chroot"] {
+            assert_eq!(decided(&fit, id), Some(Decision::ON), "{id}");
+        }
+    }
+
+    #[test]
     fn processes_are_told() {
         let fit = fit(&[("call:execve", 1), ("process:execve", 1)], Keep::Found);
         assert_eq!((fit.processes, fit.unserved), (vec!["process:execve".to_owned()], vec![]));

@@ -282,9 +282,8 @@ fn opens(call: &str) -> Option<(usize, Flags)> {
         "open" => (0, Flags::Argument(1)),
         "openat" => (1, Flags::Argument(2)),
         "openat2" | "statx" | "newfstatat" | "faccessat" | "faccessat2" | "readlinkat" => (1, Flags::Looks),
-        "stat" | "lstat" | "access" | "readlink" | "chdir" | "statfs" | "execve" | "inotify_add_watch" => {
-            (0, Flags::Looks)
-        }
+        "stat" | "lstat" | "access" | "readlink" | "chdir" | "chroot" | "statfs" | "execve"
+        | "inotify_add_watch" => (0, Flags::Looks),
         "creat" | "mkdir" | "rmdir" | "unlink" | "rename" | "truncate" | "chmod" | "chown" | "lchown"
         | "mknod" | "utime" | "utimes" => (0, Flags::Changes),
         "link" | "symlink" | "mkdirat" | "unlinkat" | "renameat" | "renameat2" | "fchmodat" | "fchmodat2"
@@ -387,11 +386,16 @@ const IOCTLS: &[(u64, &str)] = &[
     (0x5402, "TCSETS"),
     (0x5403, "TCSETSW"),
     (0x5404, "TCSETSF"),
+    (0x540e, "TIOCSCTTY"),
     (0x540f, "TIOCGPGRP"),
     (0x5410, "TIOCSPGRP"),
     (0x5413, "TIOCGWINSZ"),
+    (0x5414, "TIOCSWINSZ"),
     (0x541b, "FIONREAD"),
+    (0x5420, "TIOCPKT"),
     (0x5421, "FIONBIO"),
+    (0x5422, "TIOCNOTTY"),
+    (0x5441, "TIOCGPTPEER"),
     (0x5450, "FIONCLEX"),
     (0x5451, "FIOCLEX"),
     (0x5452, "FIOASYNC"),
@@ -400,6 +404,8 @@ const IOCTLS: &[(u64, &str)] = &[
     (0x8913, "SIOCGIFFLAGS"),
     (0x8915, "SIOCGIFADDR"),
     (0x8933, "SIOCGIFINDEX"),
+    (0x4004_5431, "TIOCSPTLCK"),
+    (0x8004_5430, "TIOCGPTN"),
 ];
 /// Flags of calls, which are no needs of their own.
 const FLAGS: &[(u64, &str)] = &[

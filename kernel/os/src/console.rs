@@ -1,4 +1,5 @@
 //! Output and input.
+pub mod discipline;
 pub mod input;
 pub mod output;
 pub mod print;

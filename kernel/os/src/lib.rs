@@ -23,6 +23,7 @@ pub mod list;
 pub mod memory;
 pub mod net;
 pub mod sched;
+pub mod typed;
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {

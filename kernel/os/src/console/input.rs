@@ -15,9 +15,9 @@ use crate::memory::user;
 use crate::sched::thread::Idle;
 use crate::sched::trap::FIRST_INTERRUPT;
 use crate::sched::wait::Queue;
-use alloc::collections::VecDeque;
+use crate::typed::Typed;
 use alloc::rc::Rc;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use linux_raw_sys::general::S_IFIFO;
 use linux_raw_sys::ioctl::FIONREAD;
 
@@ -27,6 +27,7 @@ crate::register!("init": fn(&StartInfo) = { 85 => init });
 crate::register!("interrupt": fn() = { VECTOR => interrupt });
 crate::register!("idle": fn() -> Idle = { 30 => idle });
 crate::register!("console": fn() -> Rc<dyn File> = { 0 => standard_input, 1 => console });
+crate::register!("controlling-terminal": fn() -> Option<Rc<dyn File>> = { 0 => controlling });
 
 /// What makes a terminal of a line with keys at its other end.
 pub struct Discipline {
@@ -42,26 +43,17 @@ pub struct Discipline {
 
 crate::hook!(fn disciplines() -> "line-discipline": &'static Discipline);
 
-/// Stands for the end of the input, among its bytes.
-pub const END: u16 = 0x100;
-/// Bytes that are kept for the program; more stay where they come from.
-const LIMIT: usize = 4096;
-
 const CTRL_B: u8 = 0x02;
 const CTRL_D: u8 = 0x04;
 const CTRL_V: u8 = 0x16;
 
 /// What has arrived.
 pub struct Input {
-    bytes: RefCell<VecDeque<u16>>,
-    /// Woken when something has.
-    pub queue: Queue,
+    pub typed: Typed,
     /// No keys, but a stream.
     is_stream: Cell<bool>,
     /// The stream has begun.
     has_begun: Cell<bool>,
-    /// The stream has ended.
-    has_ended: Cell<bool>,
     /// The next byte of the stream means itself.
     is_literal: Cell<bool>,
     /// Whether the device may interrupt; not while there is no room.
@@ -73,11 +65,9 @@ static INPUT: KernelCell<Option<Rc<Input>>> = KernelCell::new(None);
 fn input() -> Rc<Input> {
     let create = || {
         Rc::new(Input {
-            bytes: RefCell::default(),
-            queue: Queue::new(),
+            typed: Typed::default(),
             is_stream: Cell::new(false),
             has_begun: Cell::new(false),
-            has_ended: Cell::new(false),
             is_literal: Cell::new(false),
             is_listening: Cell::new(false),
         })
@@ -103,7 +93,7 @@ fn init(info: &StartInfo) {
         output::listen(true);
     }
     input.is_listening.set(line.is_some());
-    input.has_ended.set(line.is_none());
+    input.typed.has_ended.set(line.is_none());
 }
 
 fn interrupt() {
@@ -112,13 +102,13 @@ fn interrupt() {
 }
 
 fn idle() -> Idle {
-    if input().has_ended.get() { Idle::Never } else { Idle::Interrupt }
+    if input().typed.has_ended.get() { Idle::Never } else { Idle::Interrupt }
 }
 
 impl Input {
     /// Takes what the device has, as far as there is room.
     fn drain(&self) {
-        while self.length() < LIMIT {
+        while self.typed.has_room() {
             match output::read() {
                 Some(byte) => self.receive(byte),
                 None => return,
@@ -134,84 +124,39 @@ impl Input {
                 _ if !self.has_begun.get() => return self.has_begun.set(byte == CTRL_B),
                 CTRL_V if !self.is_literal.get() => return self.is_literal.set(true),
                 CTRL_D if !self.is_literal.get() => {
-                    self.has_ended.set(true);
-                    return self.queue.wake_all();
+                    self.typed.has_ended.set(true);
+                    return self.typed.queue.wake_all();
                 }
                 _ => self.is_literal.set(false),
             }
         } else if let Some(discipline) = disciplines().first() {
             return (discipline.item.receive)(self, byte);
         }
-        self.push(u16::from(byte));
-        self.queue.wake_all();
+        self.typed.push(u16::from(byte));
+        self.typed.queue.wake_all();
     }
 
-    /// Adds a byte, or [`END`], for the program to read.
-    pub fn push(&self, byte: u16) {
-        let mut bytes = self.bytes.borrow_mut();
-        // Dropped where there is no memory, as by a device that nobody reads.
-        if bytes.try_reserve(1).is_ok() {
-            bytes.push_back(byte);
-        }
-    }
-
-    /// The next byte.
-    pub fn peek(&self) -> Option<u16> {
-        self.bytes.borrow().front().copied()
-    }
-
-    /// How many bytes there are.
-    pub fn length(&self) -> usize {
-        self.bytes.borrow().len()
-    }
-
-    pub fn clear(&self) {
-        self.bytes.borrow_mut().clear();
-        self.listen_again();
-    }
-
-    /// Takes bytes out, up to a buffer's length, until `is_last` says so. An end is taken and not returned.
-    pub fn take(&self, to: &mut [u8], is_last: impl Fn(u8) -> bool) -> usize {
-        let mut count = 0;
-        let mut bytes = self.bytes.borrow_mut();
-        while let Some(&next) = bytes.front() {
-            if next != END && count == to.len() {
-                break;
-            }
-            bytes.pop_front();
-            if next == END {
-                break;
-            }
-            to[count] = next as u8;
-            count += 1;
-            if is_last(next as u8) {
-                break;
-            }
-        }
-        drop(bytes);
-        self.listen_again();
-        count
-    }
-
-    fn listen_again(&self) {
-        if !self.is_listening.get() && self.length() < LIMIT && output::listen(true).is_some() {
+    /// There may be room for what the device has.
+    pub fn listen_again(&self) {
+        if !self.is_listening.get() && self.typed.has_room() && output::listen(true).is_some() {
             self.is_listening.set(true);
         }
     }
 
     /// Bytes as they came, without waiting for more than the first.
     fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
-        while count > 0 && self.length() == 0 && !self.has_ended.get() {
+        while count > 0 && self.typed.length() == 0 && !self.typed.has_ended.get() {
             if access.nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            self.queue.wait()?;
+            self.typed.queue.wait()?;
         }
         let mut chunk = [0u8; 512];
         let mut done = 0;
-        while done < count && self.length() > 0 {
+        while done < count && self.typed.length() > 0 {
             let length = chunk.len().min(count - done);
-            let taken = self.take(&mut chunk[..length], |_| false);
+            let taken = self.typed.take(&mut chunk[..length], |_| false);
+            self.listen_again();
             user::write_bytes(to + done as u64, &chunk[..taken])?;
             done += taken;
         }
@@ -220,7 +165,7 @@ impl Input {
 
     fn readiness(&self, is_readable: bool) -> Readiness {
         let mut readiness = Readiness::WRITE;
-        readiness.set(Readiness::READ, is_readable || self.has_ended.get());
+        readiness.set(Readiness::READ, is_readable || self.typed.has_ended.get());
         readiness
     }
 }
@@ -242,16 +187,16 @@ impl File for Stream {
     }
 
     fn readiness(&self) -> Readiness {
-        self.0.readiness(self.0.length() > 0) - Readiness::WRITE
+        self.0.readiness(self.0.typed.length() > 0) - Readiness::WRITE
     }
 
     fn queue(&self) -> Option<&Queue> {
-        Some(&self.0.queue)
+        Some(&self.0.typed.queue)
     }
 
     fn control(&self, request: u32, argument: u64) -> Result<u64> {
         match request {
-            FIONREAD => user::write(argument, &(self.0.length() as u32)).map(|()| 0),
+            FIONREAD => user::write(argument, &(self.0.typed.length() as u32)).map(|()| 0),
             _ => Err(Errno::ENOTTY),
         }
     }
@@ -270,7 +215,9 @@ impl File for Console {
     fn read(&self, to: u64, count: usize, access: Access) -> Result<usize> {
         match self.discipline() {
             _ if self.0.is_stream.get() => Ok(0),
-            Some(discipline) if !self.0.has_ended.get() => (discipline.read)(&self.0, to, count, access),
+            Some(discipline) if !self.0.typed.has_ended.get() => {
+                (discipline.read)(&self.0, to, count, access)
+            }
             _ => self.0.read(to, count, access),
         }
     }
@@ -286,13 +233,13 @@ impl File for Console {
     fn readiness(&self) -> Readiness {
         let is_readable = match self.discipline() {
             Some(discipline) => (discipline.is_readable)(&self.0),
-            None => self.0.length() > 0,
+            None => self.0.typed.length() > 0,
         };
         self.0.readiness(is_readable || self.0.is_stream.get())
     }
 
     fn queue(&self) -> Option<&Queue> {
-        Some(&self.0.queue)
+        Some(&self.0.typed.queue)
     }
 
     fn control(&self, request: u32, argument: u64) -> Result<u64> {
@@ -303,8 +250,14 @@ impl File for Console {
     }
 }
 
-fn console() -> Rc<dyn File> {
+/// The console as a file.
+pub fn console() -> Rc<dyn File> {
     Rc::new(Console(input()))
+}
+
+/// What `/dev/tty` is: a stream is nobody's terminal.
+fn controlling() -> Option<Rc<dyn File>> {
+    (!input().is_stream.get()).then(console)
 }
 
 fn standard_input() -> Rc<dyn File> {

@@ -2,6 +2,7 @@
 pub mod full;
 pub mod hwrng;
 pub mod null;
+pub mod pty;
 pub mod random;
 pub mod streams;
 pub mod vsock;

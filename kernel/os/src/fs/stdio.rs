@@ -15,6 +15,9 @@ crate::register!("init": fn(&StartInfo) = { 90 => init });
 // What stands for the console, by key: 0 is what the program reads from, 1 the console itself. The latter alone is fine.
 crate::hook!(fn consoles() -> "console": fn() -> Rc<dyn File>);
 
+/// The console's device number: `/dev/console`.
+pub const CONSOLE: u64 = 0x501;
+
 /// A console that nothing is typed at.
 struct Console;
 
@@ -50,9 +53,9 @@ pub fn write(from: u64, count: usize, out: fn(&[u8])) -> Result<usize> {
 
 /// What `stat(2)` says of the console.
 pub fn stat() -> Stat {
-    // /dev/console is device 5:1, and belongs to whoever is logged in.
+    // It belongs to whoever is logged in.
     let user = process::credentials().users[0];
-    Stat { mode: S_IFCHR | 0o620, links: 1, device: 0x501, user, ..Stat::default() }
+    Stat { mode: S_IFCHR | 0o620, links: 1, device: CONSOLE, user, ..Stat::default() }
 }
 
 /// The answers of a terminal that nobody sets: a serial line whose size is unknown.

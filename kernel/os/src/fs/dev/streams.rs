@@ -5,6 +5,7 @@ use crate::abi::process;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, File, Stat};
 use crate::fs::node::{DirectoryEntry, Node};
+use crate::fs::stdio::{CONSOLE, console};
 use crate::fs::synthetic::Names;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -12,14 +13,27 @@ use linux_raw_sys::general::{S_IFCHR, S_IFDIR};
 
 crate::register!("device-file": fn(&mut Names) = { 20 => add });
 
+// The terminal that controls the session; `None`: there is none. The last that is asked knows best.
+crate::hook!(fn controlling() -> "controlling-terminal": fn() -> Option<Rc<dyn File>>);
+
+/// The number of `/dev/tty`.
+const TTY: u64 = 0x500;
+
 fn add(names: &mut Names) {
     names.insert(b"stdin", Rc::new(Descriptor(0)));
     names.insert(b"stdout", Rc::new(Descriptor(1)));
     names.insert(b"stderr", Rc::new(Descriptor(2)));
     names.insert(b"fd", Rc::new(Descriptors));
-    let console = || Ok(crate::fs::stdio::console());
-    names.insert(b"tty", Rc::new(Device { number: 0x500, open: console }));
-    names.insert(b"console", Rc::new(Device { number: 0x501, open: console }));
+    names.insert(b"tty", Rc::new(Device { number: TTY, open: terminal }));
+    names.insert(b"console", Rc::new(Device { number: CONSOLE, open: || Ok(console()) }));
+}
+
+/// `/dev/tty` (`tty(4)`).
+fn terminal() -> Result<Rc<dyn File>> {
+    match controlling().last() {
+        Some(controlling) => (controlling.item)().ok_or(Errno::ENXIO),
+        None => Ok(console()),
+    }
 }
 
 /// An open descriptor as a node.
