@@ -50,7 +50,7 @@ fn sources() -> PathBuf {
     workspace().join("tests/programs")
 }
 
-/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `c++`, `rust`, `go`, `bare` for Rust without a libc, or `preload` for a library to put before others.
+/// Builds one of `tests/programs` and returns its path. `flavour` is the compiler and linkage: `musl`, `glibc`, `glibc-pie`, `shared` for one with glibc as a library, `c++`, `rust`, `go`, `bare` for Rust without a libc, or `preload` for a library to put before others.
 pub fn program(source: &str, flavour: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let from = sources().join(source);
@@ -67,6 +67,7 @@ pub fn program(source: &str, flavour: &str) -> PathBuf {
         "musl" => ("musl-gcc", &["-static", "-O2"]),
         "glibc" => ("gcc", &["-static", "-O2"]),
         "glibc-pie" => ("gcc", &["-static-pie", "-O2"]),
+        "shared" => ("gcc", &["-O2"]),
         "c++" => ("g++", &["-static", "-O2"]),
         "rust" => {
             ("rustc", &["-O", "--edition=2024", "--target=x86_64-unknown-linux-musl", "-Cstrip=symbols"])

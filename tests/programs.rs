@@ -1,6 +1,6 @@
 //! Programs from Debian's packages, unmodified: their interpreters and libraries are collected by the build.
 
-use bespoke_tests::{Run, Scratch, python, run_in, workspace};
+use bespoke_tests::{Run, Scratch, program, python, run_in, workspace};
 
 const SET: &str = "\"debug.log\" = false\n";
 
@@ -112,4 +112,20 @@ fn a_program_named_by_a_link_finds_what_lies_beside_it() {
     }
     std::os::unix::fs::symlink("bin/app", folder.join("app")).expect("a link");
     expect(&scratch.boot(&[]), 42, "");
+}
+
+#[test]
+fn what_unwinds_a_thread_is_brought_along() {
+    let program = program("unwinds.c", "shared");
+    let scratch = Scratch::new("");
+    let program = program.to_str().expect("a path in UTF-8");
+    assert_eq!(scratch.run(&["new", program, "-o", "app.toml", "--force"]).status, 0);
+    expect(&scratch.run(&["run", "app.toml"]), 3, "left\ncancelled\n");
+}
+
+#[test]
+fn what_a_program_names_and_does_not_have_is_told() {
+    let scratch = Scratch::new("");
+    let run = scratch.run(&["new", "/usr/bin/lua5.4", "-o", "app.toml", "--force", "--", "/etc/passwd"]);
+    assert!(run.out.contains(" /etc/passwd") && run.out.contains("--trace"), "{run:?}");
 }

@@ -27,6 +27,7 @@ pub mod learn;
 mod link;
 mod mangled;
 mod mark;
+pub mod named;
 pub mod need;
 pub mod object;
 pub mod oci;

@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
+
 use crate::oci::Image;
 use crate::paths;
 use crate::program::{self, ProgramKind};
@@ -19,6 +21,15 @@ const GLIBC: &[&str] =
     &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 /// Where musl's does.
 const MUSL: &[&str] = &["/lib", "/usr/local/lib", "/usr/lib"];
+
+/// The library that glibc loads by name, to unwind the stack of a thread that ends like this: without it the program is aborted.
+const UNWINDER: &str = "libgcc_s.so.1";
+const UNWOUND_BY: [&[u8]; 2] = [b"\0pthread_exit\0", b"\0pthread_cancel\0"];
+
+/// Whether a file asks for a function that unwinds the stack: its name stands among those of its dynamic symbols.
+fn unwinds(bytes: &[u8]) -> bool {
+    UNWOUND_BY.iter().any(|name| memmem::find(bytes, name).is_some())
+}
 
 /// Where libraries are taken from.
 #[derive(Clone, Copy)]
@@ -147,16 +158,20 @@ pub(super) fn add(
         });
     }
     while let Some(asking) = queue.pop_front() {
-        for library in &asking.needed {
+        let is_c_library = musl || asking.name.ends_with("/libc.so.6");
+        let unwinder = (!is_c_library && unwinds(&source.packed(builder, &asking.name)))
+            .then(|| (UNWINDER.to_owned(), false));
+        let needed = asking.needed.iter().map(|library| (library.clone(), asking.must_have));
+        for (library, must_have) in needed.chain(unwinder) {
             if !known.insert(library.clone()) {
                 continue;
             }
-            let found = search.find(library, &asking, builder);
+            let found = search.find(&library, &asking, builder);
             let Some(Found { host, guest }) = found else {
-                if !asking.must_have {
+                if !must_have {
                     continue;
                 }
-                let (library, needed_by) = (library.clone(), asking.name);
+                let needed_by = asking.name;
                 return Err(PayloadError::NoLibrary { library, needed_by });
             };
             let guest = guest_path(&guest)?;
@@ -166,7 +181,6 @@ pub(super) fn add(
                 .map_err(|error| PayloadError::Program { path: host.clone(), error })?;
             let host = host.parent().unwrap_or(Path::new("/")).to_owned();
             let directory = directory(&guest).to_owned();
-            let must_have = asking.must_have;
             queue.push_back(Asking { name: guest, host, guest: directory, needed, runpath, must_have });
         }
     }

@@ -90,19 +90,24 @@ impl App {
             let what = "there are unsaved changes";
             return self.say(Tone::Notable, format!("{what}: save with {save} or undo with {undo} first"));
         }
+        self.prompt_new(image, "", None);
+    }
+
+    /// Asks for the program or image itself.
+    fn prompt_new(&mut self, image: bool, typed: &str, error: Option<String>) {
         let (title, line) = match image {
             true => (
                 "a config for a container image",
                 "What `docker save` wrote, or an OCI layout: a tar file or a folder.",
             ),
-            false => ("a config for a program", "Its path, or a name that the shell would find."),
+            false => ("a config for a program", "Its path or name, and its arguments, as in a shell."),
         };
         self.overlays.push(Overlay::Prompt(Prompt {
             purpose: Purpose::New { image },
             title: title.to_owned(),
             text: vec![line.to_owned(), "Its code says what it needs; that takes a moment.".to_owned()],
-            input: Input::default(),
-            error: None,
+            input: Input::new(typed),
+            error,
         }));
     }
 
@@ -122,7 +127,7 @@ impl App {
     }
 
     /// A config was made, or not.
-    pub(super) fn made(&mut self, result: Result<std::path::PathBuf, String>) {
+    pub(super) fn made(&mut self, wish: &Wish, result: Result<std::path::PathBuf, String>) {
         self.console.building = false;
         match result {
             Ok(path) if self.doc.is_dirty() => {
@@ -132,7 +137,12 @@ impl App {
                 );
             }
             Ok(path) => self.effects.push(Effect::Open(path)),
-            Err(why) => self.say(Tone::Bad, why),
+            // Somebody is about something else by now.
+            Err(why) if !self.overlays.is_empty() => self.say(Tone::Bad, why),
+            Err(why) => {
+                self.message = None;
+                self.prompt_new(wish.image, &wish.from, Some(why));
+            }
         }
     }
 

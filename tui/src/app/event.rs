@@ -50,7 +50,7 @@ pub enum Effect {
 /// A config that is to be made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wish {
-    /// The program, by its path or name; or the archive that holds the image.
+    /// The program, by its path or name, with its arguments as in a shell; or the archive that holds the image.
     pub from: String,
     /// It is a container image.
     pub image: bool,
@@ -78,7 +78,7 @@ pub enum Event {
     /// A copy of the config was written, or not.
     Copied(Result<PathBuf, String>),
     /// A config was made, or not.
-    Made(Result<PathBuf, String>),
+    Made(Wish, Result<PathBuf, String>),
     /// A config that was to be made exists.
     MadeBefore(PathBuf, Wish),
     /// What stands against a wish, with the ways out that change the least.

@@ -335,7 +335,7 @@ impl App {
             }
             Event::Copied(Ok(path)) => self.say(Tone::Good, format!("saved a copy as {}", path.display())),
             Event::Copied(Err(why)) => self.say(Tone::Bad, why),
-            Event::Made(result) => self.made(result),
+            Event::Made(wish, result) => self.made(&wish, result),
             Event::MadeBefore(to, wish) => {
                 self.console.building = false;
                 self.ask_made_before(to, wish);

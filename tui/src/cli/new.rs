@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use bespoke_kernel::fit::Keep;
 use bespoke_kernel::program::{self, Program};
-use bespoke_kernel::{Payload, Sysroot};
+use bespoke_kernel::{Payload, Sysroot, named};
 use bespoke_model::{Config, Evidence};
 use serde_json::json;
 
@@ -16,6 +16,9 @@ use crate::backend::Kernel;
 use crate::fit;
 use crate::presets::{self, Chain, Failure};
 use crate::text;
+
+/// Paths that are told in a line.
+const SHOWN: usize = 4;
 
 /// Finds a program as a shell would.
 fn find(given: &Path) -> Result<PathBuf, Failure> {
@@ -73,6 +76,11 @@ pub fn new(args: &New) -> Done {
     };
     let measure = kernel.measure(&chain).ok();
     let fitted = fit::rewrite(kernel.os(), &chain, &evidence, Keep::Found, measure.as_deref())?;
+    // A file of another system may have a namesake here, which says nothing.
+    let named = match &payload {
+        Ok(payload) if args.root.is_none() => named::paths(payload, &args.args, Path::exists),
+        _ => Vec::new(),
+    };
     presets::write(&to, fitted.config.text())?;
     fit::keep(&to, &evidence)?;
     if args.json {
@@ -86,6 +94,7 @@ pub fn new(args: &New) -> Done {
             "unserved": fitted.fit.unserved,
             "processes": fitted.fit.processes,
             "libraries": libraries.as_ref().unwrap_or(&Vec::new()),
+            "not_packed": named,
             "scan": super::fit::scan_json(&scanned),
         }));
     } else {
@@ -95,6 +104,17 @@ pub fn new(args: &New) -> Done {
             print(&format!("it cannot be packed yet: {why}\n"));
         }
         print(&super::fit::warnings(&fitted.fit, &evidence));
+        if !named.is_empty() {
+            let mut words: Vec<String> = named.iter().take(SHOWN).cloned().collect();
+            if named.len() > SHOWN {
+                words.push(format!("{} more", named.len() - SHOWN));
+            }
+            print(&format!(
+                "it names what is here and not in the image: {}; if it wants that, `bespoke fit {} --trace` runs it here and packs what it opens\n",
+                text::listed(&words),
+                to.display()
+            ));
+        }
         print(&format!(
             "next: `bespoke run {0}` boots it, `bespoke fit {0} --learn` finds out what it really uses\n",
             to.display()

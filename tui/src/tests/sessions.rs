@@ -410,18 +410,22 @@ fn a_config_is_made_from_a_program_or_a_container_image() {
     session.event(Event::MadeBefore("lua5.4.toml".into(), wish.clone()));
     session.keys("o");
     assert_eq!(session.effects[2], Effect::Open("lua5.4.toml".into()));
-    session.event(Event::Made(Err("there is no program lua5.4".into())));
-    assert_eq!(session.line("there is no"), " there is no program lua5.4");
-    session.event(Event::Made(Ok("lua5.4.toml".into())));
+    // What was typed stays, to be put right.
+    let wrong = Wish { from: "lua5.5 /app.lua".into(), ..wish.clone() };
+    session.event(Event::Made(wrong, Err("there is no program lua5.5".into())));
+    let screen = session.screen();
+    assert!(screen.contains("lua5.5 /app.lua") && screen.contains("there is no program lua5.5"), "{screen}");
+    session.keys("<esc>");
+    session.event(Event::Made(wish, Ok("lua5.4.toml".into())));
     assert_eq!(session.effects[3], Effect::Open("lua5.4.toml".into()));
 
     // By name in the palette, too.
     session.keys(":container<enter>redis.tar<enter>");
     let wish = Wish { from: "redis.tar".into(), image: true, force: false };
-    assert_eq!(session.effects[4], Effect::New(wish));
+    assert_eq!(session.effects[4], Effect::New(wish.clone()));
     // What was changed in the meantime is not thrown away.
     session.keys("/net.tcp<enter><space>");
-    session.event(Event::Made(Ok("redis.toml".into())));
+    session.event(Event::Made(wish, Ok("redis.toml".into())));
     assert!(session.line("made redis.toml").contains("not saved yet"));
     session.keys("I");
     assert!(session.app.overlays.is_empty() && session.screen().contains("there are unsaved changes"));

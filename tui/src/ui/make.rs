@@ -16,18 +16,28 @@ pub(super) fn start(wish: Wish, folder: &Path, send: Sender<Message>) {
         let _ = send.send(Message::App(Event::MadeBefore(to, wish)));
         return;
     }
-    std::thread::spawn(move || send.send(Message::App(Event::Made(make(&wish, &to).map(|()| to)))));
+    std::thread::spawn(move || {
+        let result = make(&wish, &to).map(|()| to);
+        send.send(Message::App(Event::Made(wish, result)))
+    });
 }
 
 /// What the config is called: after the program, or the archive.
 fn name(wish: &Wish) -> PathBuf {
-    let file = Path::new(&wish.from).file_name().map(|name| name.to_string_lossy().into_owned());
+    let from = if wish.image { wish.from.clone() } else { words(&wish.from).swap_remove(0) };
+    let file = Path::new(&from).file_name().map(|name| name.to_string_lossy().into_owned());
     let file = file.unwrap_or_else(|| "program".to_owned());
     let stem = match wish.image {
         true => file.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("image"),
         false => &file,
     };
     PathBuf::from(format!("{stem}.toml"))
+}
+
+/// A program and its arguments, as a shell would take them apart; there is at least one word. A path that is there may have blanks.
+fn words(typed: &str) -> Vec<String> {
+    let split = if Path::new(typed).exists() { None } else { shlex::split(typed) };
+    split.filter(|words| !words.is_empty()).unwrap_or_else(|| vec![typed.to_owned()])
 }
 
 fn make(wish: &Wish, to: &Path) -> Result<(), String> {
@@ -37,12 +47,15 @@ fn make(wish: &Wish, to: &Path) -> Result<(), String> {
     if wish.force {
         command.arg("--force");
     }
-    match wish.image {
-        true => command.arg(format!("--image={}", wish.from)),
+    if wish.image {
+        command.arg(format!("--image={}", wish.from));
+    } else {
+        let words = words(&wish.from);
+        let program = &words[0];
         // Not taken for an option.
-        false if wish.from.starts_with('-') => command.arg(format!("./{}", wish.from)),
-        false => command.arg(&wish.from),
-    };
+        command.arg(if program.starts_with('-') { format!("./{program}") } else { program.clone() });
+        command.arg("--").args(&words[1..]);
+    }
     let output = command.stdin(Stdio::null()).output().map_err(failed)?;
     if output.status.success() {
         return Ok(());
@@ -62,6 +75,8 @@ mod tests {
         for (from, image, expected) in [
             ("/usr/bin/lua5.4", false, "lua5.4.toml"),
             ("redis-server", false, "redis-server.toml"),
+            ("redis-server --port '7 000'", false, "redis-server.toml"),
+            ("an 'open quote", false, "an 'open quote.toml"),
             ("downloads/redis.oci.tar", true, "redis.toml"),
             ("layout/", true, "layout.toml"),
             (".hidden", true, "image.toml"),
