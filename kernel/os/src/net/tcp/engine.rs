@@ -63,6 +63,11 @@ pub const CLOSE_TIME: u64 = 60 * SECOND;
 const FORGOTTEN: u64 = 120 * SECOND;
 /// How long the state machine waits for an answer to acknowledge with (set for each socket, `Tcp::set_up`).
 pub const ACK_DELAY: u64 = 10_000_000;
+/// Bytes that may stay unacknowledged for that long whatever the peer's segments hold: the least that everybody takes in one (RFC 9293,
+/// section 3.7.1).
+const FEW: u32 = 536;
+/// The state machine's shortest time to send again.
+const SHORTEST_RETRY: u64 = SECOND;
 /// When to try again what could not be sent for want of room.
 pub const RETRY: u64 = 200_000;
 
@@ -230,6 +235,9 @@ impl Engine {
         };
         let before = look(&mut sockets);
         let mut after = before;
+        // Whether it is known, without asking, that the state machine has nothing to send, and waits for nothing that the timers do not.
+        let mut rests = false;
+        let is_plain = before.0 == Phase::Established && !connection.orphan.get();
         let (again, instead);
         let packet = arrived.map(|(packet, _)| packet.whole);
         let mut wire = self.wire(&connection.key, packet);
@@ -262,6 +270,13 @@ impl Engine {
             after = look(&mut sockets);
             let ended = may_end(before.0) && has_ended(after.0);
             connection.window.took(after.1 - before.1 + usize::from(ended));
+            // All that was sent is acknowledged, and what came can wait for an answer to be acknowledged with.
+            rests = is_plain
+                && instead.is_none()
+                && after.0 == Phase::Established
+                && after.2 == 0
+                && connection.window.owed() <= FEW
+                && sockets.get::<Socket>(handle).ack_delay().is_some();
         }
         let held = connection.corked.get() && after.0 == Phase::Established && after.2 < self.mtu;
         // TIME-WAIT ends when the program has read what is there, not by itself.
@@ -271,8 +286,17 @@ impl Engine {
             tried = true;
             // To try costs no more than to ask first, and nearly always there is something.
             self.interface.poll_egress(at, &mut wire, &mut sockets);
+            // All that there was is on its way, and it is looked at again before it could be lost.
+            rests = is_plain
+                && connection.window.ends_with(before.2)
+                && !connection.window.owes()
+                && connection.scheduled.get() <= now + SHORTEST_RETRY;
         }
-        let mut wanted = self.interface.poll_at(at, &sockets);
+        let mut wanted = match rests {
+            true if connection.window.owes() => Some(instant(now + ACK_DELAY)),
+            true => None,
+            false => self.interface.poll_at(at, &sockets),
+        };
         let forgotten = |wanted: Option<Instant>, sockets: &mut SocketSet| {
             wanted.is_none_or(|at| at > instant(now + FORGOTTEN)) && {
                 let (phase, _, queued, _) = look(sockets);
@@ -281,7 +305,7 @@ impl Engine {
         };
         // There is something to send, or to send again, and the state machine waits for nothing: segments were lost while the peer had no
         // room, which has it forget them. An acknowledgement that comes again makes it ask for room, a third one makes it send again.
-        if arrived.is_none() && forgotten(wanted, &mut sockets) {
+        if arrived.is_none() && !rests && forgotten(wanted, &mut sockets) {
             tried = true;
             again = connection.window.acknowledged_again(&connection.key);
             for _ in 0..3 {
@@ -312,7 +336,7 @@ impl Engine {
                 wanted = self.interface.poll_at(at, &sockets);
             }
         }
-        if tried {
+        if tried && !rests {
             after = look(&mut sockets);
         }
         let room = after.3;
@@ -351,7 +375,7 @@ impl Engine {
             self.remove(connection);
             return wakes;
         }
-        let forgotten = forgotten(wanted, &mut sockets);
+        let forgotten = !rests && forgotten(wanted, &mut sockets);
         let deadline = match wanted {
             _ if waits => NEVER,
             _ if forgotten => now + SECOND,

@@ -41,8 +41,9 @@ pub struct Window {
     shift: Cell<u8>,
     /// What the peer acknowledged last, and the window that it told.
     acknowledged: Cell<Option<(u32, u16)>>,
-    /// The number behind everything that was sent.
+    /// The number behind everything that was sent, and behind what was sent last.
     sent: Cell<Option<u32>>,
+    latest: Cell<u32>,
 }
 
 /// How far `number` is behind `other`, both within half of all numbers.
@@ -76,6 +77,7 @@ impl Window {
         let length = segment.len() - usize::from(header[12] >> 4) * 4;
         let flags = usize::from(header[13] & SYN != 0) + usize::from(header[13] & FIN != 0);
         let last = number.wrapping_add((length + flags) as u32);
+        self.latest.set(last);
         if self.sent.get().is_none_or(|sent| behind(last, sent) > 0) {
             self.sent.set(Some(last));
         }
@@ -133,7 +135,19 @@ impl Window {
 
     /// Whether bytes came that were not acknowledged yet.
     pub fn owes(&self) -> bool {
-        self.next.get() != self.told.get()
+        self.owed() != 0
+    }
+
+    /// Bytes that came and were not acknowledged yet.
+    pub fn owed(&self) -> u32 {
+        self.next.get().wrapping_sub(self.told.get())
+    }
+
+    /// Whether what was sent last ended with the last of so many bytes that the peer has not acknowledged.
+    pub fn ends_with(&self, unacknowledged: usize) -> bool {
+        self.acknowledged.get().is_some_and(|(acknowledged, _)| {
+            acknowledged.wrapping_add(unacknowledged as u32) == self.latest.get()
+        })
     }
 
     /// Whether the state machine turns a segment away.
