@@ -1,6 +1,6 @@
 //! The Internet protocol, version 4 (RFC 791).
 
-use super::stack::{self, Count, Fill, LINK, LOOPBACK, Origin, OwnAddress, Packet};
+use super::stack::{self, Count, Fill, LINK, LOOPBACK, Origin, OwnAddress, Packet, Sum};
 use crate::boot::pvh::StartInfo;
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
@@ -34,10 +34,13 @@ struct State {
     address: Option<Ipv4Addr>,
     /// Ones where addresses of the network agree.
     mask: u32,
+    /// The network's own address for everybody, if it has one.
+    broadcast: Option<Ipv4Addr>,
     gateway: Option<Ipv4Addr>,
 }
 
-static STATE: KernelCell<State> = KernelCell::new(State { address: None, mask: 0, gateway: None });
+static STATE: KernelCell<State> =
+    KernelCell::new(State { address: None, mask: 0, broadcast: None, gateway: None });
 
 fn init(_: &StartInfo) {
     let address = ADDRESS.get();
@@ -52,7 +55,13 @@ fn init(_: &StartInfo) {
 pub fn configure(address: Ipv4Addr, prefix: u32, gateway: Ipv4Addr) {
     let some = |address: Ipv4Addr| (!address.is_unspecified()).then_some(address);
     let mask = u32::MAX.checked_shl(32 - prefix.min(32)).unwrap_or(0);
-    *STATE.borrow() = State { address: some(address), mask, gateway: some(gateway) };
+    let broadcast = Ipv4Addr::from_bits(address.to_bits() | !mask);
+    *STATE.borrow() = State {
+        address: some(address),
+        mask,
+        broadcast: some(address).filter(|_| prefix < 31).map(|_| broadcast),
+        gateway: some(gateway),
+    };
 }
 
 /// This machine's address.
@@ -81,11 +90,9 @@ pub fn is_neighbour(other: Ipv4Addr) -> bool {
     state.address.is_some_and(|own| (own.to_bits() ^ other.to_bits()) & state.mask == 0)
 }
 
-/// The network's own address for everybody.
+/// Whether an address is the network's own for everybody.
 fn is_directed_broadcast(other: Ipv4Addr) -> bool {
-    let state = STATE.borrow();
-    state.mask.count_ones() < 31
-        && state.address.is_some_and(|own| own.to_bits() | !state.mask == other.to_bits())
+    STATE.borrow().broadcast == Some(other)
 }
 
 fn is_own(other: &IpAddr) -> bool {
@@ -125,14 +132,15 @@ fn output(destination: &IpAddr, length: usize, fill: Fill) -> Result<()> {
 
 fn input(packet: &[u8], origin: Origin) {
     let local = origin.is_local();
-    let Some((header, _)) = packet.split_first_chunk::<HEADER>() else { return };
+    let Some(header) = packet.first_chunk::<HEADER>() else { return };
     let header_length = usize::from(header[0] & 0xf) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
     if header_length < HEADER || total < header_length || total > packet.len() {
         return;
     }
     let whole = &packet[..total];
-    if !local && stack::sum(&[&whole[..header_length]]) != 0xffff {
+    let sum = Sum::header(header).bytes(&whole[HEADER..header_length]);
+    if !local && sum.folded() != 0xffff {
         stack::count(Count::PacketsBad, 1);
         return;
     }

@@ -93,6 +93,8 @@ crate::hook!(fn flushes() -> "link-flush": fn());
 // Does what is due at a time; answers when it wants to be called next, at once if not later than the time given. What comes up between
 // two calls is told to `at`.
 crate::hook!(fn workers() -> "network-work": fn(u64) -> u64);
+// Delivers packets of this machine to itself. False: there were none.
+crate::hook!(fn local_deliveries() -> "local-packets": fn() -> bool);
 // Adds the addresses that this machine has.
 crate::hook!(fn address_lists() -> "own-addresses": fn(&mut Vec<OwnAddress>));
 // Adds the neighbours that packets for other networks go through.
@@ -174,6 +176,8 @@ static MTU: AtomicUsize = AtomicUsize::new(1500);
 /// Whether anything can arrive from outside.
 static LINKED: AtomicBool = AtomicBool::new(false);
 static RUNNING: AtomicBool = AtomicBool::new(false);
+/// Whether packets of this machine to itself are under way.
+static LOCAL: AtomicBool = AtomicBool::new(false);
 /// When there is something to do.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 /// When the timers will call; [`NEVER`]: they will not.
@@ -410,6 +414,13 @@ impl Sum {
         }
     }
 
+    /// Of an IPv4 header without options.
+    #[inline]
+    pub fn header(header: &[u8; 20]) -> Self {
+        let (words, _) = header.as_chunks::<4>();
+        Self(words.iter().map(|word| u64::from(u32::from_le_bytes(*word))).sum())
+    }
+
     /// Of the pseudo-header without the addresses.
     pub fn rest(protocol: u8, length: usize) -> Self {
         Self(u64::from((length as u32).to_be()) + (u64::from(protocol) << 8))
@@ -501,6 +512,14 @@ pub fn write_whole(packet: &mut [u8], fill: Fill) {
     }
 }
 
+/// Sets the checksum of an IPv4 header without options, whose place holds zeroes.
+pub fn seal_header(packet: &mut [u8]) {
+    if let Some(header) = packet.first_chunk_mut::<20>() {
+        let checksum = !Sum::header(header).folded();
+        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// Writes an IP header into the start of a packet whose payload is of `payload` bytes; returns its length.
 pub fn write_header(
     packet: &mut [u8],
@@ -528,8 +547,7 @@ pub fn write_header(
             packet[8..10].copy_from_slice(&[hops, protocol]);
             packet[12..16].copy_from_slice(&source.octets());
             packet[16..20].copy_from_slice(&destination.octets());
-            let checksum = !sum(&[&packet[..20]]);
-            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+            seal_header(packet);
             20
         }
         _ => 0,
@@ -544,8 +562,7 @@ pub fn write_class(packet: &mut [u8], class: u8) {
     } else {
         packet[1] = class;
         packet[10..12].fill(0);
-        let checksum = !sum(&[&packet[..20]]);
-        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        seal_header(packet);
     }
 }
 
@@ -568,6 +585,31 @@ pub fn at(deadline: u64) {
     }
 }
 
+/// A packet of this machine to itself is under way: it is delivered no later than at the end of the next [`run`].
+pub fn local_packet() {
+    LOCAL.store(true, Ordering::Relaxed);
+}
+
+/// Delivers what this machine sends to itself. False: there was nothing.
+fn deliver_local() -> bool {
+    if !LOCAL.load(Ordering::Relaxed) {
+        return false;
+    }
+    LOCAL.store(false, Ordering::Relaxed);
+    local_deliveries().iter().fold(false, |some, delivery| some | (delivery.item)())
+}
+
+/// Calls the workers if one of them is due. False: none is.
+fn work() -> bool {
+    let now = tsc::now();
+    if NEXT.load(Ordering::Relaxed) > now {
+        return false;
+    }
+    NEXT.store(NEVER, Ordering::Relaxed);
+    at(workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER));
+    true
+}
+
 /// Does what is due, and has what was sent leave.
 pub fn run() {
     // What the work causes is seen by the round that is under way.
@@ -575,13 +617,10 @@ pub fn run() {
         return;
     }
     // Bounded, so that a program that talks to itself without end is not kept from running.
-    for _ in 0..256 {
-        let now = tsc::now();
-        if NEXT.load(Ordering::Relaxed) > now {
-            break;
-        }
-        NEXT.store(NEVER, Ordering::Relaxed);
-        at(workers().iter().map(|worker| (worker.item)(now)).min().unwrap_or(NEVER));
+    // A packet to this machine itself is no reason to ask all workers.
+    let rounds = (0..256).find(|_| !(deliver_local() | work()));
+    if rounds.is_none() && LOCAL.load(Ordering::Relaxed) {
+        at(0);
     }
     for flush in flushes() {
         (flush.item)();

@@ -78,10 +78,9 @@ pub fn seal(packet: &mut [u8], destination: &IpAddr, by_card: bool) {
     }
     let start = match packet[0] >> 4 {
         4 => {
-            let length = usize::from(packet[0] & 0xf) * 4;
-            let checksum = !stack::sum(&[&packet[..length]]);
-            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-            length
+            // The state machine's have no options.
+            stack::seal_header(packet);
+            20
         }
         _ => 40,
     };
