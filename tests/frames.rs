@@ -420,6 +420,21 @@ fn a_flood_of_requests_leaves_room_for_others() {
     echoes(&mut Peer::new(&mut wire, &[]), GUEST.into(), &pattern(100_000));
 }
 
+#[test]
+fn a_flood_of_frames_leaves_time_to_a_program_that_asks_for_none() {
+    let scratch = Scratch::for_program(&program("spin.c", "musl"), "everything", QUIET);
+    // For a port that nobody is at, and for nobody: what each of them costs is different.
+    let frames = proper_frames();
+    let run = wire::around(&scratch, &["-m", "64M"], |wire| {
+        for frame in frames.iter().cycle().take(1000) {
+            wire.send(frame);
+        }
+        wire.clear();
+    });
+    assert_eq!(run.status, 0, "{}", run.err);
+    assert_eq!(run.out, "counts\ncounted\n");
+}
+
 /// A datagram to a group, from the peer.
 fn to_group(group: IpAddr, port: u16, body: &[u8]) -> Vec<u8> {
     let length = 8 + body.len() as u16;

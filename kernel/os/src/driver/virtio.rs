@@ -201,7 +201,22 @@ impl Ring {
 
     /// Hands a buffer to the device: to be written to, or to be read.
     pub fn lend(&mut self, id: u16, physical: u64, length: u32, writable: bool) {
-        self.lend_chain(id & (self.size - 1), &[Part { physical, length, writable }]);
+        let slot = id & (self.size - 1);
+        let flags = if writable { WRITE } else { 0 };
+        self.describe(slot, Descriptor { address: physical, length, flags, next: 0 });
+        self.publish(slot);
+    }
+
+    /// Hands a buffer to the device once more, as it was lent before: a device does not write descriptors (section 2.7.5).
+    pub fn lend_again(&mut self, id: u16) {
+        self.publish(id & (self.size - 1));
+    }
+
+    fn describe(&mut self, slot: u16, descriptor: Descriptor) {
+        // SAFETY: the ring's own frames; callers keep the index below its size.
+        unsafe {
+            (phys_to_virt(self.base) as *mut Descriptor).add(usize::from(slot)).write_volatile(descriptor);
+        }
     }
 
     /// Hands a request of several buffers to the device, in descriptors from `first` on, which are the request's own and within the ring.
@@ -213,12 +228,7 @@ impl Ring {
             let more = index + 1 < parts.len();
             let flags = if part.writable { WRITE } else { 0 } | if more { NEXT } else { 0 };
             let next = if more { (slot + 1) & (self.size - 1) } else { 0 };
-            // SAFETY: the ring's own frames; the index is below its size.
-            unsafe {
-                (phys_to_virt(self.base) as *mut Descriptor)
-                    .add(usize::from(slot))
-                    .write_volatile(Descriptor { address: part.physical, length: part.length, flags, next });
-            }
+            self.describe(slot, Descriptor { address: part.physical, length: part.length, flags, next });
         }
         self.publish(first & (self.size - 1));
     }
@@ -268,11 +278,24 @@ impl Ring {
         unsafe { (phys_to_virt(self.used) as *const u16).read_volatile() & 1 == 0 }
     }
 
-    /// Asks the device to interrupt, or not to (section 2.7.7). A hint.
+    /// Asks the device to interrupt, or not to (section 2.7.7). A hint: it may do so nevertheless.
+    ///
+    /// Whoever switches interrupts on looks with [`Ring::has_used`] afterwards. The device first writes that it has used something and then
+    /// reads whether to interrupt, we first write that it is to and then read what it has used, both with a barrier between: one of the two
+    /// sees what the other wrote, so that nothing is used unseen and without an interrupt. There is no index that could be behind or
+    /// come around, as `VIRTIO_F_RING_EVENT_IDX` has it.
     pub fn set_interrupts(&self, on: bool) {
         // SAFETY: the ring's own frames.
         unsafe { (phys_to_virt(self.available) as *mut u16).write_volatile(u16::from(!on)) };
-        fence(Ordering::SeqCst);
+        if on {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the device has used something that was not taken back yet.
+    pub fn has_used(&self) -> bool {
+        // SAFETY: the ring's own frames.
+        unsafe { (phys_to_virt(self.used) as *const u16).add(1).read_volatile() != self.last_used }
     }
 }
 

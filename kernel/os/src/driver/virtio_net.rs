@@ -48,6 +48,9 @@ const CHECKSUM_START: usize = 6;
 const CHECKSUM_OFFSET: usize = 8;
 const BUFFERS: usize = 10;
 
+/// Frames that are taken in one go.
+const BUDGET: usize = 64;
+
 /// Bytes of `struct virtio_net_hdr` before each frame (section 5.1.6).
 const HEADER: usize = 12;
 /// Room for header and frame.
@@ -140,18 +143,25 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
         unsaid: Cell::new(false),
         transport,
     });
+    if !ethernet::attach(device.clone()) {
+        return None;
+    }
     virtio::ready(&*device.transport);
     device.transport.notify(RECEIVE);
-    ethernet::attach(device.clone());
     Some(device)
 }
 
 impl Driver for Network {
     fn interrupt(&self) {
-        // Bounded: what arrives meanwhile raises the next interrupt, or is seen by this round.
-        let most = 4 * self.receive.borrow().size();
-        for _ in 0..most {
-            let Some((id, written)) = self.receive.borrow_mut().take() else { break };
+        ethernet::interrupted();
+    }
+}
+
+impl Network {
+    /// Takes what has arrived, but no more than so many frames; how many more it could have been.
+    fn take(&self, most: usize) -> usize {
+        for taken in 0..most {
+            let Some((id, written)) = self.receive.borrow_mut().take() else { return most - taken };
             let bytes = self.received(id, written);
             // SAFETY: see `received`; the buffer is not lent before it has been read.
             let bytes = unsafe { &*bytes };
@@ -176,21 +186,16 @@ impl Driver for Network {
                 }
             }
         }
-        let notice = self.receive.borrow().wants_notice();
-        if notice {
-            self.transport.notify(RECEIVE);
-        }
+        0
     }
-}
 
-impl Network {
     /// What the device wrote into a buffer, which is the driver's until it is lent again.
     fn received(&self, id: u16, written: u32) -> *const [u8] {
         core::ptr::slice_from_raw_parts(self.receive_buffers.bytes(id), (written as usize).min(BUFFER))
     }
 
     fn lend_again(&self, id: u16) {
-        self.receive.borrow_mut().lend(id, self.receive_buffers.physical(id), BUFFER as u32, true);
+        self.receive.borrow_mut().lend_again(id);
     }
 
     /// Puts a frame together that goes on in so many more buffers (section 5.1.6.4). `None`: there is no memory, or it is none that a device would
@@ -229,6 +234,27 @@ impl Device for Network {
 
     fn sums(&self) -> bool {
         self.features & FEATURE_CHECKSUM != 0
+    }
+
+    fn poll(&self) -> bool {
+        let mut left = BUDGET;
+        let done = loop {
+            self.receive.borrow().set_interrupts(false);
+            left = self.take(left).saturating_sub(1);
+            if left == 0 {
+                break false;
+            }
+            self.receive.borrow().set_interrupts(true);
+            // What came before that came without an interrupt.
+            if !self.receive.borrow().has_used() {
+                break true;
+            }
+        };
+        let notice = self.receive.borrow().wants_notice();
+        if notice {
+            self.transport.notify(RECEIVE);
+        }
+        done
     }
 
     fn can_transmit(&self) -> bool {

@@ -5,12 +5,14 @@ use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::list;
+use crate::sched::thread::Idle;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a frame's header.
 pub const HEADER: usize = 14;
@@ -31,6 +33,8 @@ pub trait Device {
     fn transmit(&self, length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Option<Unsummed>) -> bool;
     /// Has what was sent leave.
     fn flush(&self);
+    /// Hands some of what has arrived to [`receive`]. False: there may be more, for which it will not interrupt.
+    fn poll(&self) -> bool;
 }
 
 // Takes the payload of frames of a type, which is the key, with the sender's address.
@@ -43,6 +47,7 @@ crate::register!("link-ready": fn() -> bool = { 10 => can_send });
 crate::register!("hardware-address": fn() -> Option<Mac> = { 10 => mac });
 crate::register!("link-flush": fn() = { 10 => flush });
 crate::register!("network-work": fn(u64) -> u64 = { 30 => work });
+crate::register!("idle": fn() -> Idle = { 21 => idle });
 
 const SECOND: u64 = 1_000_000_000;
 /// How long an answer is good for, and when it is asked for again meanwhile.
@@ -69,19 +74,50 @@ struct State {
 
 static STATE: KernelCell<State> = KernelCell::new(State { neighbours: BTreeMap::new() });
 static DEVICE: KernelCell<Option<&'static Rc<dyn Device>>> = KernelCell::new(None);
+/// When the rest of what has arrived is looked at; [`stack::NEVER`]: the card interrupts.
+static AGAIN: AtomicU64 = AtomicU64::new(stack::NEVER);
 
 fn device() -> Option<&'static Rc<dyn Device>> {
     *DEVICE.borrow()
 }
 
-/// A card is there. The first one is used.
-pub fn attach(device: Rc<dyn Device>) {
+/// A card is there. False: there was one before, which is the one that is used.
+pub fn attach(device: Rc<dyn Device>) -> bool {
     let mut first = DEVICE.borrow();
-    if first.is_none() {
-        stack::linked(device.mtu(), device.sums());
-        // For as long as the machine runs.
-        *first = Some(Box::leak(Box::new(device)));
+    if first.is_some() {
+        return false;
     }
+    stack::linked(device.mtu(), device.sums());
+    // For as long as the machine runs.
+    *first = Some(Box::leak(Box::new(device)));
+    true
+}
+
+/// The card, or one that shares its interrupt, has interrupted.
+pub fn interrupted() {
+    if AGAIN.load(Ordering::Relaxed) == stack::NEVER {
+        take();
+    }
+}
+
+/// Takes some of what has arrived. What is too much at once waits for as long as that took, so that in a flood the program has half of the
+/// processor.
+fn take() {
+    let Some(device) = device() else { return };
+    let started = tsc::now();
+    let again = if device.poll() { stack::NEVER } else { tsc::now().saturating_mul(2) - started };
+    AGAIN.store(again, Ordering::Relaxed);
+    stack::at(again);
+}
+
+/// Goes on at once with what waits: no thread wants the processor.
+fn idle() -> Idle {
+    if AGAIN.load(Ordering::Relaxed) == stack::NEVER {
+        return Idle::Never;
+    }
+    take();
+    stack::run();
+    if AGAIN.load(Ordering::Relaxed) == stack::NEVER { Idle::Never } else { Idle::Look }
 }
 
 /// This machine's hardware address.
@@ -267,9 +303,12 @@ pub fn learned(address: IpAddr, mac: Mac, new: bool) {
     }
 }
 
-/// Asks again, and gives up on those who do not answer.
+/// Takes what waits; asks neighbours again, and gives up on those who do not answer.
 fn work(now: u64) -> u64 {
-    let mut deadline = stack::NEVER;
+    if AGAIN.load(Ordering::Relaxed) <= now {
+        take();
+    }
+    let mut deadline = AGAIN.load(Ordering::Relaxed);
     let (mut again, mut lost) = (Vec::new(), Vec::new());
     for (address, neighbour) in &mut STATE.borrow().neighbours {
         if neighbour.mac.is_some() || neighbour.pending.is_empty() {
