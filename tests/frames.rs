@@ -7,6 +7,7 @@ use bespoke_tests::wire::{
 };
 use bespoke_tests::{Scratch, Server, program};
 use smoltcp::wire::IpCidr;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -433,6 +434,37 @@ fn a_flood_of_frames_leaves_time_to_a_program_that_asks_for_none() {
     });
     assert_eq!(run.status, 0, "{}", run.err);
     assert_eq!(run.out, "counts\ncounted\n");
+}
+
+#[test]
+fn what_comes_while_the_kernel_is_busy_is_answered_whole() {
+    const COUNT: u32 = 120;
+    let (_server, mut wire) = echo_machine("\"net.dhcp\" = false\n", &["-m", "64M"]);
+    let proper = proper_frames();
+    let is_echo = |frame: &&Vec<u8>| frame.ends_with(b"echo") && frame[23] == 17;
+    let echo = proper.iter().find(is_echo).expect("a datagram");
+    let with = |body: &[u8]| {
+        let mut frame = echo.clone();
+        let at = frame.len() - body.len();
+        frame[at..].copy_from_slice(body);
+        mend(&mut frame);
+        frame
+    };
+    // The peer says who it is, so that nothing has to be asked for before the answers.
+    wire.send(&proper[0]);
+    for round in 0..3 {
+        wire.send(&with(b"busy"));
+        let mut missing: BTreeSet<u32> = (0..COUNT).map(|index| round << 16 | index).collect();
+        for index in &missing {
+            wire.send(&with(&index.to_be_bytes()));
+        }
+        wire.find("an answer to each datagram", |frame| {
+            if frame.len() >= 46 && frame[12..14] == [8, 0] && frame[23] == 17 && frame[34..36] == [0, 7] {
+                missing.remove(&u32::from_be_bytes([frame[42], frame[43], frame[44], frame[45]]));
+            }
+            missing.is_empty().then_some(())
+        });
+    }
 }
 
 /// A datagram to a group, from the peer.

@@ -1,4 +1,4 @@
-/* Echoes what comes to port 7 over TCP and UDP, for any number of peers at once, and over IPv6 too where it is there. "memory" is answered with the free memory in KiB, "quit" ends it. */
+/* Echoes what comes to port 7 over TCP and UDP, for any number of peers at once, and over IPv6 too where it is there. "memory" is answered with the free memory in KiB, a datagram "busy" keeps the kernel busy for a while, "quit" ends it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-enum { ROOM = 65536 };
+enum { ROOM = 65536, BUSY = 16 << 20 };
 
 struct peer {
     int fd;
@@ -74,6 +75,11 @@ static void echo_datagrams(void) {
     socklen_t length = sizeof from;
     ssize_t got;
     while ((got = recvfrom(datagrams, bytes, ROOM, 0, (struct sockaddr *)&from, &length)) >= 0) {
+        if (got == 4 && !memcmp(bytes, "busy", 4)) {
+            char *many = malloc(BUSY);
+            getrandom(many, BUSY, 0);
+            free(many);
+        }
         sendto(datagrams, bytes, got, 0, (struct sockaddr *)&from, length);
         length = sizeof from;
     }
