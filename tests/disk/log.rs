@@ -1,7 +1,9 @@
 //! What QEMU's `blklogwrites` records, in the format of Linux' dm-log-writes (`Documentation/admin-guide/device-mapper/log-writes.rst`), and
 //! the disks that it may have left when the power went.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 /// Bytes of a sector of the log and of the disk.
@@ -9,6 +11,10 @@ const SECTOR: usize = 512;
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
+
+/// Where ext4's superblock stands on a disk. It is kept or lost as one: its checksum is in the second of its two sectors, and Linux as
+/// well counts on disks that write both or none.
+const SUPERBLOCK: Range<usize> = 1024..2048;
 
 /// Something that reached the disk.
 pub struct Entry {
@@ -50,11 +56,52 @@ pub fn image(before: &[u8], entries: &[Entry], random: &mut fastrand::Rng) -> Ve
     let all = random.u8(..4) == 0;
     for (index, entry) in entries.iter().enumerate() {
         let fate = if all || index < safe { 0 } else { random.u8(..3) };
+        let superblock = random.bool();
         for (number, sector) in entry.data.chunks(SECTOR).enumerate() {
-            if fate == 0 || fate == 1 && random.bool() {
-                image[entry.at + number * SECTOR..][..sector.len()].copy_from_slice(sector);
+            let at = entry.at + number * SECTOR;
+            let kept = if SUPERBLOCK.contains(&at) { superblock } else { random.bool() };
+            if fate == 0 || fate == 1 && kept {
+                image[at..at + sector.len()].copy_from_slice(sector);
             }
         }
     }
     image
+}
+
+/// Which writes a disk has kept when the power goes, by their places in the log.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Vec<usize>);
+
+impl Moment {
+    /// How many writes it has kept.
+    pub fn writes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The disk at this moment.
+    pub fn image(&self, before: &[u8], entries: &[Entry]) -> Vec<u8> {
+        let mut image = before.to_vec();
+        for entry in self.0.iter().map(|&index| &entries[index]) {
+            image[entry.at..][..entry.data.len()].copy_from_slice(&entry.data);
+        }
+        image
+    }
+}
+
+/// The moments at which the power may go: after each write; and between two flushes with any one write lost, or all but one, since disks
+/// reorder.
+pub fn moments(entries: &[Entry]) -> Vec<Moment> {
+    let mut moments = BTreeSet::new();
+    let mut safe = 0;
+    for end in 0..=entries.len() {
+        moments.insert(Moment((0..end).collect()));
+        if entries.get(end).is_none_or(|entry| entry.flush) {
+            for one in safe..end {
+                moments.insert(Moment((0..end).filter(|&index| index != one).collect()));
+                moments.insert(Moment((0..safe).chain([one]).collect()));
+            }
+            safe = end;
+        }
+    }
+    moments.into_iter().collect()
 }

@@ -1,9 +1,11 @@
 //! ext4 on disks: files that outlive the machine.
 //!
-//! The file system itself is the crate `rsext4`, journal and recovery included. This component gives it a disk with a cache ([`cache`]), one
-//! caller at a time and a stack ([`volume`]), and the program its files ([`node`]) and their pages ([`mapped`]).
+//! The file system itself is the crate `rsext4`, journal and recovery included. This component gives it a disk with a cache ([`cache`]) and a
+//! mark while it is in use ([`mark`]), one caller at a time and a stack ([`volume`]), and the program its files ([`node`]) and their pages
+//! ([`mapped`]).
 mod cache;
 mod mapped;
+mod mark;
 mod node;
 mod volume;
 

@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Now};
 use super::mapped;
+use super::mark::Disk;
 use super::node::Inode;
 use crate::boot::poweroff;
 use crate::driver::block::Device;
@@ -30,7 +31,7 @@ const RESERVE: usize = 512 << 10;
 /// What stands at the end of the stack unless it has run over.
 const END: u64 = 0x7465_6b63_6174_7365;
 
-pub type Mounted = Ext4<Cache, MountedServices<(), NoopObserver>>;
+pub type Mounted = Ext4<Disk, MountedServices<(), NoopObserver>>;
 
 /// A file system on a disk.
 pub struct Volume {
@@ -40,6 +41,7 @@ pub struct Volume {
     pub number: u64,
     /// Borrowed by whoever holds the lock, across waits for the disk.
     mounted: RefCell<Mounted>,
+    disk: Disk,
     read_only: bool,
     /// The thread that works on it; 0: the kernel itself, at boot or from a timer.
     holder: Cell<Option<u32>>,
@@ -124,7 +126,8 @@ impl Volume {
         let mut outcome = Err(Ext4Error::no_memory());
         let attempt = |options| {
             let services = MountServices::new(Now, (), NoopObserver);
-            Mounted::mount(Cache::new(device.clone(), cache), services, options)
+            let disk = Disk::new(Cache::new(device.clone(), cache));
+            Mounted::mount(disk.clone(), services, options).map(|mounted| (mounted, disk))
         };
         on_stack(stack, || {
             if device.is_read_only() {
@@ -144,11 +147,12 @@ impl Volume {
             }
         });
         match outcome {
-            Ok(mounted) => Ok(Rc::new_cyclic(|this| Self {
+            Ok((mounted, disk)) => Ok(Rc::new_cyclic(|this| Self {
                 name,
                 number,
                 read_only: mounted.options().readonly,
                 mounted: RefCell::new(mounted),
+                disk,
                 holder: Cell::new(None),
                 waiting: Queue::new(),
                 stack,
@@ -309,7 +313,8 @@ impl Volume {
         for node in self.nodes.borrow().values().filter_map(Weak::upgrade).filter(|node| node.is_nameless()) {
             self.forgotten.borrow_mut().push(node.number());
         }
-        let outcome = written.and(wait::looking(|| self.locked(Mounted::unmount)));
+        let unmount = |mounted: &mut Mounted| mounted.unmount().and_then(|()| self.disk.unmark());
+        let outcome = written.and(wait::looking(|| self.locked(unmount)));
         if let Err(error) = outcome {
             crate::println!("bespoke: the disk at {} was not closed in order: {error}", self.name);
         }
