@@ -128,6 +128,18 @@ fn mappings_write_to_files() {
 }
 
 #[test]
+fn open_directories_follow_their_names() {
+    let moved = program("moved.c", "glibc");
+    let scratch = config(&moved, &[]);
+    let native = tempfile::tempdir().expect("a scratch folder");
+    let expected = on_the_host(&moved, native.path(), &[]);
+    let disk = linux_disk(&scratch, "disk", &[]);
+    let run = boot(&scratch, &["--disk", disk.to_str().expect("UTF-8")], &["/data"]);
+    assert_eq!((run.status, run.out.as_str()), (0, expected.as_str()), "{}", run.err);
+    check(&disk);
+}
+
+#[test]
 fn files_belong_to_who_makes_them() {
     let scratch = config(Path::new("/bin/busybox"), &[]);
     let disk = linux_disk(&scratch, "disk", &[]);

@@ -14,7 +14,7 @@ use linux_raw_sys::general::{__NR_chroot, AT_FDCWD, X_OK};
 crate::register!("syscall": Handler = { __NR_chroot => chroot });
 crate::register!("root": &'static Jail = { 10 => &JAIL });
 
-static JAIL: Jail = Jail { start, up, find, seen, moved };
+static JAIL: Jail = Jail { start, up, find, seen, follow };
 
 /// Where the program's absolute paths start, once it has said so.
 static ROOT: KernelCell<Option<Rc<Location>>> = KernelCell::new(None);
@@ -32,13 +32,13 @@ fn below<'p>(directory: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
 
 fn start(path: &mut Vec<u8>) -> Rc<dyn Node> {
     let root = root();
-    path.clone_from(&root.path);
+    *path = root.path();
     root.node.clone()
 }
 
 fn up(place: &mut Vec<u8>) -> Result<Rc<dyn Node>> {
     let root = root();
-    if *place == root.path {
+    if *place == root.path() {
         return Ok(root.node.clone());
     }
     path::leave(place);
@@ -48,7 +48,7 @@ fn up(place: &mut Vec<u8>) -> Result<Rc<dyn Node>> {
 fn find(place: &[u8]) -> Result<Rc<Location>> {
     let root = root();
     // From the program's root, where it may not be allowed to pass through what is above.
-    let (from, rest) = match below(&root.path, place) {
+    let (from, rest) = match below(&root.path(), place) {
         Some(rest) => (root, rest),
         None => (path::root(), &place[1..]),
     };
@@ -56,17 +56,11 @@ fn find(place: &[u8]) -> Result<Rc<Location>> {
 }
 
 fn seen(place: &[u8]) -> Option<Vec<u8>> {
-    Some([b"/", below(&root().path, place)?].concat())
+    Some([b"/", below(&root().path(), place)?].concat())
 }
 
-fn moved(from: &[u8], to: &[u8]) {
-    let root = root();
-    if let Some(rest) = root.path.strip_prefix(from)
-        && (rest.is_empty() || rest.starts_with(b"/"))
-    {
-        let path = [to, rest].concat();
-        *ROOT.borrow() = Some(Rc::new(Location { path, node: root.node.clone() }));
-    }
+fn follow(step: &dyn Fn(&Location)) {
+    step(&root());
 }
 
 fn chroot(args: &Args) -> Result<u64> {

@@ -73,7 +73,7 @@ fn entries(file: &Description, directory: &Directory) -> Result<Vec<DirectoryEnt
     let entry = |name: &[u8]| DirectoryEntry { name: name.to_vec(), inode, mode: S_IFDIR };
     let mut entries = directory.node.list()?;
     if let Some(location) = &file.location {
-        for name in more_names().iter().flat_map(|names| (names.item)(&location.path)) {
+        for name in more_names().iter().flat_map(|names| (names.item)(&location.path())) {
             if !entries.iter().any(|entry| entry.name == name) {
                 entries.push(entry(&name));
             }
@@ -85,8 +85,12 @@ fn entries(file: &Description, directory: &Directory) -> Result<Vec<DirectoryEnt
 
 fn getcwd(args: &Args) -> Result<u64> {
     let [to, size, ..] = args.0;
-    let here = path::working_directory();
-    let mut path = path::seen(&here.path).unwrap_or_else(|| [b"(unreachable)", &here.path[..]].concat());
+    let location = path::working_directory();
+    if location.is_removed() {
+        return Err(Errno::ENOENT);
+    }
+    let here = location.path();
+    let mut path = path::seen(&here).unwrap_or_else(|| [b"(unreachable)", &here[..]].concat());
     path.push(0);
     if path.len() as u64 > size {
         return Err(Errno::ERANGE);

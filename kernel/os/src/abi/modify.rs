@@ -163,15 +163,17 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Result<u64> {
     if (from.must_be_directory || to.must_be_directory) && !moved.is_directory() {
         return Err(Errno::ENOTDIR);
     }
+    // Of two names of one file both stay.
+    if to.found.as_ref().is_some_and(|found| found.stat().key() == moved.stat().key()) {
+        return Ok(0);
+    }
     permit(&*from.directory, Wish::Remove(&**moved))?;
     match &to.found {
         Some(replaced) => permit(&*to.directory, Wish::Remove(&**replaced))?,
         None => permit(&*to.directory, Wish::Use(W_OK))?,
     }
     from.directory.rename(from.name(), &to.directory, to.name())?;
-    if moved.is_directory() {
-        path::moved(from.path(), to.path());
-    }
+    path::moved(from.path(), to.path(), moved);
     tell(&Event::Moved {
         from: Name { directory: &from.directory, name: from.name(), node: moved },
         to: Name { directory: &to.directory, name: to.name(), node: moved },

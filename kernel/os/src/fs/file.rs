@@ -31,6 +31,13 @@ pub struct Stat {
     pub changed: (i64, u32),
 }
 
+impl Stat {
+    /// Which file it is among all: file system and inode.
+    pub fn key(&self) -> (u64, u64) {
+        (self.filesystem, self.inode)
+    }
+}
+
 bitflags::bitflags! {
     /// What a file is ready for; the values are those of `poll(2)` and `epoll(7)`.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,6 +114,8 @@ pub trait File: Any {
 
 // Told of what was done with an open file: `IN_*` of `inotify(7)`.
 crate::hook!(fn watchers() -> "file-used": fn(&Description, u32));
+// Told that the program is closing a descriptor of a file, which may have others.
+crate::hook!(fn closing() -> "closing": fn(&Description));
 // Told that a descriptor was closed.
 crate::hook!(fn closers() -> "closed": fn());
 // Whether a mapping may write to a file.
@@ -391,6 +400,15 @@ pub fn all() -> Vec<u64> {
     (0..table.len()).filter(|&index| table[index].is_some()).map(|index| index as u64).collect()
 }
 
+/// Calls `act` with where each open file was opened by a path.
+pub fn each_location(act: impl Fn(&Location)) {
+    let all: Vec<Rc<Location>> = {
+        let table = TABLE.borrow();
+        table.iter().flatten().filter_map(|descriptor| descriptor.description.location.clone()).collect()
+    };
+    all.iter().for_each(|location| act(location));
+}
+
 /// How far descriptors have reached, as Linux grows its table: in steps of 64.
 pub fn reached() -> usize {
     TABLE.borrow().len().max(1).next_multiple_of(64)
@@ -406,6 +424,9 @@ pub fn close(fd: u64) -> Result<()> {
 
 /// A descriptor is closed. Nothing of the table may be borrowed: what closing does may need it.
 fn let_go(descriptor: Descriptor) {
+    for hook in closing() {
+        (hook.item)(&descriptor.description);
+    }
     if Rc::strong_count(&descriptor.description) == 1 {
         descriptor.description.file.finish();
     }

@@ -239,8 +239,9 @@ fn parent_of(location: &Location, events: u32) -> Option<(Key, Vec<u8>, bool)> {
         return None;
     }
     let key = key_of(&*location.node);
-    let end = location.path.iter().rposition(|&byte| byte == b'/')?;
-    let (directory, name) = (&location.path[..end.max(1)], &location.path[end + 1..]);
+    let path = location.path();
+    let end = path.iter().rposition(|&byte| byte == b'/')?;
+    let (directory, name) = (&path[..end.max(1)], &path[end + 1..]);
     if name.is_empty() {
         return None;
     }
@@ -302,9 +303,6 @@ fn happened(event: &Event) {
         }
         Event::Moved { from, to, replaced } => {
             let key = key_of(&**from.node);
-            if replaced.is_some_and(|replaced| key_of(&**replaced) == key) {
-                return; // two names of one file: nothing was done
-            }
             let cookie = COOKIE.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             emit_name(IN_MOVED_FROM, cookie, from);
             emit_name(IN_MOVED_TO, cookie, to);

@@ -6,7 +6,6 @@ use super::tmpfs;
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
-use alloc::rc::Rc;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = { __NR_memfd_create => memfd_create });
@@ -26,8 +25,8 @@ fn memfd_create(args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let node = tmpfs::anonymous(if flags & MFD_ALLOW_SEALING != 0 { 0 } else { F_SEAL_SEAL });
-    let path = [b"/memfd:", name.as_slice(), b" (deleted)"].concat();
+    let path = [b"/memfd:", name.as_slice()].concat();
     let file = node.clone().open(O_RDWR)?;
     let close_on_exec = if flags & MFD_CLOEXEC != 0 { O_CLOEXEC } else { 0 };
-    file::open_at(file, O_RDWR | close_on_exec, Some(Rc::new(Location { path, node })))
+    file::open_at(file, O_RDWR | close_on_exec, Some(Location::new(path, node)))
 }

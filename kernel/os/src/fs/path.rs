@@ -1,12 +1,13 @@
 //! From a path to a node (`path_resolution(7)`).
 
+use super::file;
 use super::node::{Node, Wish, permit};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{S_IFDIR, S_IFLNK, X_OK};
+use linux_raw_sys::general::{S_IFDIR, S_IFLNK, S_IFREG, X_OK};
 
 /// What stands at an absolute path instead of what the directory above has there. Asked a second time, with that directory and the name,
 /// where it has nothing.
@@ -26,8 +27,8 @@ pub struct Jail {
     pub find: fn(&[u8]) -> Result<Rc<Location>>,
     /// A path as the program knows it; `None`: it is outside.
     pub seen: fn(&[u8]) -> Option<Vec<u8>>,
-    /// A directory has moved.
-    pub moved: fn(&[u8], &[u8]),
+    /// Has its path follow where it is moved.
+    pub follow: fn(&dyn Fn(&Location)),
 }
 
 crate::hook!(fn jails() -> "root": &'static Jail);
@@ -39,10 +40,36 @@ fn jail() -> Option<&'static Jail> {
 const LONGEST_NAME: usize = 255;
 const MOST_LINKS: u32 = 40;
 
-/// A node and the absolute path that led to it, without links, `.` and `..`.
+/// A node and its absolute path, without links, `.` and `..`.
 pub struct Location {
-    pub path: Vec<u8>,
+    /// What led to it, and follows where it is moved.
+    path: KernelCell<Vec<u8>>,
     pub node: Rc<dyn Node>,
+}
+
+impl Location {
+    pub fn new(path: Vec<u8>, node: Rc<dyn Node>) -> Rc<Self> {
+        Rc::new(Self { path: KernelCell::new(path), node })
+    }
+
+    pub fn path(&self) -> Vec<u8> {
+        self.path.borrow().clone()
+    }
+
+    /// Whether it is a file or directory that has lost its last name.
+    pub fn is_removed(&self) -> bool {
+        matches!(self.node.kind(), S_IFREG | S_IFDIR) && self.node.stat().links == 0
+    }
+
+    /// Its path as links in /proc tell it (`proc(5)`). One that the program cannot name is told whole.
+    pub fn told(&self) -> Vec<u8> {
+        let path = self.path();
+        let mut path = seen(&path).unwrap_or(path);
+        if self.is_removed() {
+            path.extend_from_slice(b" (deleted)");
+        }
+        path
+    }
 }
 
 struct Tree {
@@ -59,7 +86,7 @@ fn with_tree<T>(look: impl FnOnce(&mut Tree) -> T) -> T {
 
 #[inline(never)]
 fn plant() -> Tree {
-    let root = Rc::new(Location { path: b"/".to_vec(), node: super::root::root() });
+    let root = Location::new(b"/".to_vec(), super::root::root());
     Tree { working_directory: root.clone(), root }
 }
 
@@ -86,17 +113,24 @@ pub fn set_working_directory(location: Rc<Location>) -> Result<()> {
     Ok(())
 }
 
-/// A directory has moved, and the working directory with it if that is there or below.
-pub fn moved(from: &[u8], to: &[u8]) {
-    let here = working_directory();
-    if let Some(below) = here.path.strip_prefix(from)
-        && (below.is_empty() || below.starts_with(b"/"))
-    {
-        let location = Rc::new(Location { path: [to, below].concat(), node: here.node.clone() });
-        with_tree(|tree| tree.working_directory = location);
-    }
+/// A name has moved, and with it the paths of what is open or worked in, there or below.
+pub fn moved(from: &[u8], to: &[u8], node: &Rc<dyn Node>) {
+    let moved = node.stat().key();
+    let follow = |location: &Location| {
+        let path = location.path();
+        match path.strip_prefix(from) {
+            // What has lost this very name before has not moved.
+            Some(b"") if location.node.stat().key() != moved => {}
+            Some(below) if below.is_empty() || below.starts_with(b"/") => {
+                *location.path.borrow() = [to, below].concat();
+            }
+            _ => {}
+        }
+    };
+    follow(&working_directory());
+    file::each_location(&follow);
     if let Some(jail) = jail() {
-        (jail.moved)(from, to);
+        (jail.follow)(&follow);
     }
 }
 
@@ -194,7 +228,7 @@ impl Target {
 
     /// The location, with the node that is there now.
     pub fn at(&mut self, node: Rc<dyn Node>) -> Rc<Location> {
-        Rc::new(Location { path: core::mem::take(&mut self.path), node })
+        Location::new(core::mem::take(&mut self.path), node)
     }
 }
 
@@ -233,12 +267,13 @@ pub fn walk(from: &Rc<Location>, path: &[u8], last: Last) -> Result<Target> {
     let mut links = 0;
     let mut must_be_directory = path.ends_with(b"/");
     // Where the walk has come to.
-    let mut place = Vec::with_capacity(from.path.len() + 1 + path.len());
+    let mut place;
     let mut node;
     if path.starts_with(b"/") {
+        place = Vec::new();
         node = begin(&mut place);
     } else {
-        place.extend_from_slice(&from.path);
+        place = from.path();
         node = from.node.clone();
     }
     let mut is_directory = node.is_directory();

@@ -35,7 +35,7 @@ fn add(names: &mut Names) {
 pub fn shared() -> [(&'static [u8], Rc<dyn Node>); 12] {
     [
         (b"exe", Rc::new(Link(|| process::program().to_vec()))),
-        (b"cwd", Rc::new(Link(|| seen(&path::working_directory().path)))),
+        (b"cwd", Rc::new(Link(|| path::working_directory().told()))),
         (b"root", Rc::new(Link(|| b"/".to_vec()))),
         (b"cmdline", Rc::new(Text(command_line))),
         (b"maps", Rc::new(Text(maps))),
@@ -47,11 +47,6 @@ pub fn shared() -> [(&'static [u8], Rc<dyn Node>); 12] {
         (b"mountinfo", Rc::new(Text(|text| text.extend(b"1 1 0:1 / / rw - rootfs rootfs rw\n")))),
         (b"mounts", Rc::new(Text(|text| text.extend(b"rootfs / rootfs rw 0 0\n")))),
     ]
-}
-
-/// A path as the program may name it; one that it cannot is told whole.
-fn seen(path: &[u8]) -> Vec<u8> {
-    path::seen(path).unwrap_or_else(|| path.to_vec())
 }
 
 /// The first thread, or another when that has ended.
@@ -265,7 +260,7 @@ impl Node for Descriptor {
     fn target(&self) -> Option<Vec<u8>> {
         let file = file::get(self.0).ok()?;
         Some(match &file.location {
-            Some(location) => seen(&location.path),
+            Some(location) => location.told(),
             None if self.0 < 3 => b"/dev/console".to_vec(),
             None => format!("anon_inode:[{}]", file.stat().inode).into_bytes(),
         })

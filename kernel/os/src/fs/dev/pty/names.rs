@@ -129,5 +129,5 @@ impl Node for Name {
 /// Where a pair's slave is.
 pub fn location(pair: &Rc<Pair>) -> Rc<Location> {
     let path = format!("/dev/pts/{}", pair.index).into_bytes();
-    Rc::new(Location { path, node: Rc::new(Name(pair.clone())) })
+    Location::new(path, Rc::new(Name(pair.clone())))
 }
