@@ -194,6 +194,18 @@ fn a_process_shuts_itself_in_as_on_linux() {
 }
 
 #[test]
+fn locks_are_as_on_linux() {
+    for set in ["", RING_0] {
+        as_on_the_host("locks.c", "glibc", set, "/tmp");
+    }
+}
+
+#[test]
+fn open_directories_follow_their_names() {
+    as_on_the_host("moved.c", "glibc", "", "/tmp");
+}
+
+#[test]
 fn files_are_watched_as_on_linux() {
     for (flavour, set) in [("musl", ""), ("glibc", RING_0)] {
         as_on_the_host("inotify.c", flavour, set, "/tmp");

@@ -38,6 +38,7 @@ errnos!(
     ENODEV,
     ENOENT,
     ENOEXEC,
+    ENOLCK,
     ENOMEM,
     ENOSYS,
     ENOTDIR,

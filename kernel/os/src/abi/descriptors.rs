@@ -4,6 +4,7 @@ use super::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Description};
 use crate::memory::user;
+use alloc::rc::Rc;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -13,6 +14,8 @@ crate::register!("syscall": Handler = {
     __NR_dup3 => dup3,
 });
 
+// Serves F_SETLK and the like, where anything could be in the way of a lock.
+crate::hook!(fn lockers() -> "record-lock": fn(&Rc<Description>, u32, u64) -> Result<u64>);
 // Serves commands for one kind of file only; `None`: not this one.
 crate::hook!(fn controllers() -> "fcntl": fn(&Description, u32, u64) -> Option<Result<u64>>);
 
@@ -37,7 +40,12 @@ fn fcntl(args: &Args) -> Result<u64> {
             file.flags.set(file.flags.get() & !SETTABLE | argument as u32 & SETTABLE);
             Ok(0)
         }
-        // A lock is always granted: there is no other process to hold one.
+        command @ (F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW)
+            if let [locker, ..] = lockers() =>
+        {
+            (locker.item)(&file, command, argument)
+        }
+        // Without it a lock is always granted: there is no other process to hold one.
         F_GETLK | F_OFD_GETLK => {
             check_lock(&file, argument, false)?;
             user::write(argument, &(F_UNLCK as u16)).map(|()| 0)

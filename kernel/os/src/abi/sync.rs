@@ -1,10 +1,14 @@
-//! `fsync(2)`, `sync(2)`, `flock(2)`, `posix_fadvise(2)`, `readahead(2)`.
+//! `fsync(2)`, `sync(2)`, `posix_fadvise(2)`, `readahead(2)`, and locks: `flock(2)`, `fcntl_locking(2)`.
 
 mod flock;
+mod records;
 
 use super::syscall::{Args, Handler};
+use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::fs::file;
+use crate::sched::wait::Queue;
+use alloc::rc::Rc;
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -16,6 +20,26 @@ crate::register!("syscall": Handler = {
     __NR_readahead => read_ahead,
     __NR_sync => sync_all,
 });
+
+crate::register!("closed": fn() = { 10 => released });
+
+/// Who waits for any lock to go.
+static WAITING: KernelCell<Option<Rc<Queue>>> = KernelCell::new(None);
+
+/// Waits until a lock may have gone.
+fn wait() -> Result<()> {
+    let waiting = WAITING.borrow().get_or_insert_default().clone();
+    waiting.wait()
+}
+
+/// A lock may have gone.
+fn released() {
+    // Nobody waits before there is a queue.
+    let waiting = WAITING.borrow().clone();
+    if let Some(waiting) = waiting {
+        waiting.wake_all();
+    }
+}
 
 // Told of sync by file systems that keep something to write back.
 crate::hook!(fn syncers() -> "sync": fn() -> Result<()>);

@@ -27,8 +27,8 @@ pub struct Jail {
     pub find: fn(&[u8]) -> Result<Rc<Location>>,
     /// A path as the program knows it; `None`: it is outside.
     pub seen: fn(&[u8]) -> Option<Vec<u8>>,
-    /// Has its path follow where it is moved.
-    pub follow: fn(&dyn Fn(&Location)),
+    /// The program's root.
+    pub root: fn() -> Rc<Location>,
 }
 
 crate::hook!(fn jails() -> "root": &'static Jail);
@@ -52,6 +52,7 @@ impl Location {
         Rc::new(Self { path: KernelCell::new(path), node })
     }
 
+    #[inline(never)]
     pub fn path(&self) -> Vec<u8> {
         self.path.borrow().clone()
     }
@@ -128,10 +129,10 @@ pub fn moved(from: &[u8], to: &[u8], node: &Rc<dyn Node>) {
         }
     };
     follow(&working_directory());
-    file::each_location(&follow);
     if let Some(jail) = jail() {
-        (jail.follow)(&follow);
+        follow(&(jail.root)());
     }
+    file::each_location(follow);
 }
 
 /// A path as the program may name it, or know it. `None`: it is outside of the program's root.

@@ -1,17 +1,16 @@
 //! `flock(2)`: locks that open file descriptions hold on whole files. Two of one process stand in each other's way like those of two.
 
+use super::released;
 use crate::abi::syscall::{Args, Handler};
 use crate::cell::KernelCell;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Description};
 use crate::list;
-use crate::sched::wait::Queue;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use linux_raw_sys::general::{__NR_flock, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN};
 
 crate::register!("syscall": Handler = { __NR_flock => flock });
-crate::register!("closed": fn() = { 10 => closed });
 
 struct Lock {
     /// Whose it is; it goes with the description.
@@ -22,21 +21,6 @@ struct Lock {
 }
 
 static LOCKS: KernelCell<Vec<Lock>> = KernelCell::new(Vec::new());
-
-/// Who waits for any lock to go.
-static WAITING: KernelCell<Option<Rc<Queue>>> = KernelCell::new(None);
-
-fn waiting() -> Rc<Queue> {
-    WAITING.borrow().get_or_insert_default().clone()
-}
-
-fn closed() {
-    // Nobody waits before there is a queue.
-    let waiting = WAITING.borrow().clone();
-    if let Some(waiting) = waiting {
-        waiting.wake_all();
-    }
-}
 
 /// Takes the lock, unless another is in its way. What the description held goes in any case.
 fn take(holder: &Rc<Description>, key: (u64, u64), exclusive: bool) -> Result<()> {
@@ -52,14 +36,13 @@ fn flock(args: &Args) -> Result<u64> {
     let [fd, operation, ..] = args.0;
     let operation = operation as u32;
     let file = file::get(fd)?;
-    let stat = file.stat();
-    let key = (stat.filesystem, stat.inode);
+    let key = file.stat().key();
     let exclusive = match operation & !LOCK_NB {
         LOCK_SH => false,
         LOCK_EX => true,
         LOCK_UN => {
             LOCKS.borrow().retain(|lock| lock.holder.as_ptr() != Rc::as_ptr(&file));
-            closed();
+            released();
             return Ok(0);
         }
         _ => return Err(Errno::EINVAL),
@@ -67,10 +50,10 @@ fn flock(args: &Args) -> Result<u64> {
     loop {
         let taken = take(&file, key, exclusive);
         // What it held may have been in the way of others.
-        closed();
+        released();
         if taken != Err(Errno::EAGAIN) || operation & LOCK_NB != 0 {
             return taken.map(|()| 0);
         }
-        waiting().wait()?;
+        super::wait()?;
     }
 }

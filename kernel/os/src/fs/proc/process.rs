@@ -258,7 +258,7 @@ impl Node for Descriptor {
     }
 
     fn target(&self) -> Option<Vec<u8>> {
-        let file = file::get(self.0).ok()?;
+        let file = file::get_place(self.0).ok()?;
         Some(match &file.location {
             Some(location) => location.told(),
             None if self.0 < 3 => b"/dev/console".to_vec(),
