@@ -19,11 +19,17 @@ fn all_ok(source: &str, flavour: &str, set: &str, status: i32) {
 /// Boots a program on everything; in `folder` it says what it says on the host itself in an empty folder.
 #[track_caller]
 fn as_on_the_host(source: &str, flavour: &str, set: &str, folder: &str) {
-    let program = program(source, flavour);
     let native = tempfile::tempdir().expect("a scratch folder");
-    let host = Command::new(&program).arg(native.path()).output().expect("a program of the host");
+    as_on_the_host_with(source, flavour, set, native.path().to_str().expect("UTF-8"), folder);
+}
+
+/// The same with an argument there and another here.
+#[track_caller]
+fn as_on_the_host_with(source: &str, flavour: &str, set: &str, there: &str, here: &str) {
+    let program = program(source, flavour);
+    let host = Command::new(&program).arg(there).output().expect("a program of the host");
     let set = format!("\"debug.log\" = false\n{set}");
-    let run = Scratch::for_program(&program, "everything", &set).boot(&[folder]);
+    let run = Scratch::for_program(&program, "everything", &set).boot(&[here]);
     assert_eq!(run.out, String::from_utf8_lossy(&host.stdout), "{source}, {flavour}: {}", run.err);
     assert_eq!(Some(run.status), host.status.code(), "{source}, {flavour}: {run:?}");
 }
@@ -197,6 +203,15 @@ fn a_process_shuts_itself_in_as_on_linux() {
 fn locks_are_as_on_linux() {
     for set in ["", RING_0] {
         as_on_the_host("locks.c", "glibc", set, "/tmp");
+    }
+}
+
+#[test]
+fn objects_of_system_v_are_as_on_linux() {
+    // Keys are the whole host's.
+    let number = std::process::id().to_string();
+    for (flavour, set) in [("musl", ""), ("glibc", RING_0)] {
+        as_on_the_host_with("sysv.c", flavour, set, &number, &number);
     }
 }
 

@@ -11,8 +11,8 @@ const MPROTECT: usize = 10;
 const ENOSYS: isize = -38;
 const EXIT_GROUP: usize = 231;
 /// What ends or suspends the caller by design: read (of the console), rt_sigreturn, select, pause, alarm, clone, exit, kill, rt_sigsuspend, tkill,
-/// exit_group, tgkill, pselect6, ppoll, clone3, epoll_pwait2.
-const SKIPPED: [usize; 16] = [0, 15, 23, 34, 37, 56, 60, 62, 130, 200, EXIT_GROUP, 234, 270, 271, 435, 441];
+/// exit_group, tgkill, pselect6, ppoll, clone3, epoll_pwait2, msgrcv.
+const SKIPPED: [usize; 17] = [0, 15, 23, 34, 37, 56, 60, 62, 70, 130, 200, EXIT_GROUP, 234, 270, 271, 435, 441];
 
 fn call(number: usize, arguments: [usize; 6]) -> isize {
     let result;

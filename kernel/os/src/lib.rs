@@ -19,6 +19,7 @@ pub mod driver;
 pub mod errno;
 pub mod fs;
 pub mod hardening;
+pub mod ipc;
 pub mod list;
 pub mod memory;
 pub mod net;

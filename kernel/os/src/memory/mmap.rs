@@ -144,6 +144,31 @@ fn mmap(args: &Args) -> Result<u64> {
     Ok(address)
 }
 
+/// Maps a file's pages as those who share them see them: at a page's address, in place of whatever is there, or anywhere. ENODEV: it has none to
+/// share.
+pub fn share(file: &Rc<dyn File>, at: Option<u64>, length: u64, rights: Rights) -> Result<u64> {
+    if rights.contains(Rights::WRITE) && !overcommit::allows(length, true) {
+        return Err(Errno::ENOMEM);
+    }
+    let address = match at {
+        None => find(length)?,
+        Some(address) if address.checked_add(length).is_none_or(|end| end > USER_END) => {
+            return Err(Errno::EINVAL);
+        }
+        Some(address) => address,
+    };
+    let backing = mappers().iter().find_map(|mapper| (mapper.item)(file, 0, true)).ok_or(Errno::ENODEV)?;
+    let backing = match backing? {
+        // Attached to be read, it cannot be made writable later on.
+        Backing::File { file, offset, shared, .. } => {
+            Backing::File { file, offset, shared, read_only: !rights.contains(Rights::WRITE) }
+        }
+        backing => backing,
+    };
+    space::map(address, length, rights, backing)?;
+    Ok(address)
+}
+
 /// Reads a file from `offset` on into a mapping, as far as it goes.
 fn copy(file: &Description, offset: u64, to: u64, length: u64) -> Result<()> {
     let mut done = 0;

@@ -1,0 +1,2 @@
+//! What processes share.
+pub mod sysv;
