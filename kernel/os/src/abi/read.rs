@@ -39,28 +39,18 @@ pub fn readv(args: &Args) -> Result<u64> {
         .unwrap_or_else(|| each_part(vector, count, |to, length| read_on(&file, to, length)))
 }
 
-/// Fails for what is no position in any file.
-pub fn check_position(position: u64) -> Result<()> {
-    if (position as i64) < 0 { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
-/// Fails for a file that has no positions.
-pub fn check_positions(file: &Description) -> Result<()> {
-    if file.is_seekable() { Ok(()) } else { Err(Errno::ESPIPE) }
-}
-
 fn pread(args: &Args) -> Result<u64> {
     let [fd, to, count, position, ..] = args.0;
-    check_position(position)?;
+    file::check_position(position)?;
     let file = readable(fd)?;
-    check_positions(&file)?;
+    file.check_positions()?;
     file.read(to, count, position)
 }
 
 fn lseek(args: &Args) -> Result<u64> {
     let [fd, offset, whence, ..] = args.0;
     let file = file::get(fd)?;
-    check_positions(&file)?;
+    file.check_positions()?;
     let base = match whence as u32 {
         SEEK_SET => 0,
         SEEK_CUR => file.position.get(),
@@ -77,7 +67,7 @@ fn lseek(args: &Args) -> Result<u64> {
         _ => return Err(Errno::EINVAL),
     };
     let position = base.wrapping_add(offset);
-    check_position(position)?;
+    file::check_position(position)?;
     file.position.set(position);
     Ok(position)
 }

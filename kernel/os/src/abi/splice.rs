@@ -1,11 +1,11 @@
 //! `splice(2)`. Bytes are copied; what is spared is the program's own read and write.
 
-use super::read::{check_position, check_positions, readable};
+use super::read::readable;
 use super::syscall::{Args, Handler};
 use super::transfer::Buffer;
 use super::write::{writable, write_on};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{Access, Description, File};
+use crate::fs::file::{self, Access, Description, File};
 use crate::fs::pipe::{Reader, Writer};
 use crate::memory::user;
 use linux_raw_sys::general::{__NR_splice, IN_ACCESS};
@@ -24,8 +24,8 @@ fn position(file: &Description, address: u64) -> Result<u64> {
         return Ok(file.position.get());
     }
     let position = user::read(address)?;
-    check_positions(file)?;
-    check_position(position)?;
+    file.check_positions()?;
+    file::check_position(position)?;
     Ok(position)
 }
 

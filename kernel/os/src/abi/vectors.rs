@@ -1,10 +1,10 @@
 //! `preadv(2)`, `pwritev(2)`, `preadv2(2)`, `pwritev2(2)`.
 
-use super::read::{check_position, check_positions, readable, readv};
+use super::read::{readable, readv};
 use super::syscall::{Args, Handler};
 use super::write::{place, writable, writev};
 use crate::errno::{Errno, Result};
-use crate::fs::file::each_part;
+use crate::fs::file::{self, each_part};
 use linux_raw_sys::general::*;
 
 crate::register!("syscall": Handler = {
@@ -16,9 +16,9 @@ crate::register!("syscall": Handler = {
 
 fn preadv(args: &Args) -> Result<u64> {
     let [fd, vector, count, mut position, ..] = args.0;
-    check_position(position)?;
+    file::check_position(position)?;
     let file = readable(fd)?;
-    check_positions(&file)?;
+    file.check_positions()?;
     each_part(vector, count, |to, length| {
         let done = file.read(to, length, position)?;
         position += done;
@@ -37,9 +37,9 @@ fn preadv2(args: &Args) -> Result<u64> {
 
 fn pwritev(args: &Args) -> Result<u64> {
     let [fd, vector, count, mut position, ..] = args.0;
-    check_position(position)?;
+    file::check_position(position)?;
     let file = writable(fd)?;
-    check_positions(&file)?;
+    file.check_positions()?;
     position = place(&file, position);
     each_part(vector, count, |from, length| {
         let done = file.write(from, length, position)?;

@@ -35,13 +35,9 @@ fn write(args: &Args) -> Result<u64> {
 
 fn pwrite(args: &Args) -> Result<u64> {
     let [fd, from, count, position, ..] = args.0;
-    if (position as i64) < 0 {
-        return Err(Errno::EINVAL);
-    }
+    file::check_position(position)?;
     let file = writable(fd)?;
-    if !file.is_seekable() {
-        return Err(Errno::ESPIPE);
-    }
+    file.check_positions()?;
     let position = place(&file, position);
     file.write(from, count, position)
 }

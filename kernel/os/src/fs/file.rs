@@ -160,7 +160,17 @@ pub struct Description {
     pub flags: Cell<u32>,
 }
 
+/// Fails for what is no position in any file.
+pub fn check_position(position: u64) -> Result<()> {
+    if (position as i64) < 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
 impl Description {
+    /// Fails for a file that has no positions.
+    pub fn check_positions(&self) -> Result<()> {
+        if self.is_seekable() { Ok(()) } else { Err(Errno::ESPIPE) }
+    }
+
     /// An access at a position, under this description's flags.
     pub fn access(&self, position: u64) -> Access {
         Access { position, nonblocking: self.flags.get() & linux_raw_sys::general::O_NONBLOCK != 0 }
