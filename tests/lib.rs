@@ -270,8 +270,6 @@ impl Server {
             .args(["--kill-after=200", "600"])
             .arg(bespoke())
             .args(command)
-            // QEMU itself lets one connection wait for its attention, and makes a crowd wait for seconds.
-            .env("LD_PRELOAD", program("backlog.c", "preload"))
             .current_dir(scratch.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

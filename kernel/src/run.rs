@@ -19,6 +19,7 @@
 //! out of the way of signals to the runner's process group: what they mean for the program is up to whoever called.
 
 mod accel;
+mod backlog;
 mod control;
 mod network;
 mod storage;
@@ -392,9 +393,12 @@ impl Stopper {
 
     /// Answers whether the process was still there.
     fn signal(&self, signal: Signal) -> bool {
-        // Held while the signal is sent, so that the number cannot have become somebody else's.
-        let pid = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
+        self.with_pid(|pid| rustix::process::kill_process(pid, signal).is_ok()).unwrap_or(false)
+    }
+
+    /// Does something with the process's number, which cannot become somebody else's meanwhile. `None`: the process is gone.
+    fn with_pid<T>(&self, act: impl FnOnce(Pid) -> T) -> Option<T> {
+        self.pid.lock().unwrap_or_else(PoisonError::into_inner).map(act)
     }
 }
 
@@ -431,6 +435,9 @@ impl Running {
             asked: Arc::default(),
             control: control.map(|control| Arc::new(Mutex::new(control))),
         };
+        if network::backend(options).is_some() {
+            backlog::lengthen(&options.ports, stopper.clone());
+        }
         Ok(Self { child, status, errors, started, deadline: options.deadline, stopper })
     }
 
@@ -708,6 +715,31 @@ mod tests {
         let process = format!("/proc/{}", running.child.id());
         drop(running);
         assert!(!Path::new(&process).exists());
+    }
+
+    #[test]
+    fn published_ports_have_room_for_a_crowd() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let spins = image(&[0xeb, 0xfe]);
+        let ports = vec![format!("{}:80", address.port()).parse().unwrap()];
+        let running = start(spins.path(), &Options { ports, ..options() }).unwrap();
+        let pid = Pid::from_raw(running.child.id() as i32).unwrap();
+        // QEMU stands still, so that nobody takes what waits; it may not have listened before.
+        let limit = Duration::from_millis(300);
+        let crowd = || (0..64).map(|_| std::net::TcpStream::connect_timeout(&address, limit)).collect();
+        let waited = Instant::now();
+        loop {
+            rustix::process::kill_process(pid, Signal::STOP).unwrap();
+            let all: Result<Vec<_>, _> = crowd();
+            rustix::process::kill_process(pid, Signal::CONT).unwrap();
+            if all.is_ok() {
+                break;
+            }
+            assert!(waited.elapsed() < Duration::from_secs(15), "{all:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     #[test]

@@ -209,7 +209,6 @@ impl Guest {
             accel: Accel::Tcg,
             console: Console::Piped,
             deadline: Some(Duration::from_secs(600)),
-            qemu: Some(home().join("qemu")),
             extra,
             ..Options::default()
         };
@@ -247,16 +246,6 @@ pub fn counter_khz() -> u64 {
         let (ticks, passed) = (counter() - from, start.elapsed());
         (u128::from(ticks) * 1_000_000 / passed.as_nanos()) as u64
     })
-}
-
-/// Writes the QEMU that guests are run with: the installed one, which listens with a longer backlog.
-pub fn make_qemu() {
-    let path = home().join("qemu");
-    let shim = program("backlog.c", "preload");
-    let text = format!("#!/bin/sh\nexec env LD_PRELOAD='{}' {} \"$@\"\n", shim.display(), run::QEMU);
-    fs::write(&path, text)
-        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
-        .expect("target/ is writable");
 }
 
 /// A cpio archive in the form that Linux unpacks (`newc`).

@@ -33,7 +33,6 @@ fn main() {
         }
     }
     let wants = |section: &str| wanted.is_empty() || wanted.iter().any(|name| name == section);
-    guest::make_qemu();
     println!("{machine:?}, {} MiB, translated by QEMU", guest::MEMORY >> 20);
     if wants("boot") {
         boot::run(machine, rounds);
