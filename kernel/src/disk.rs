@@ -25,7 +25,7 @@ pub enum DiskError {
     #[error("{} exists; --force overwrites it, and what is on it is lost", .0.display())]
     Exists(PathBuf),
     /// Less than [`SMALLEST`].
-    #[error("{0} bytes are too few for a disk; 32M is the least")]
+    #[error("a disk cannot be as small as {0} B; 32M is the least")]
     TooSmall(u64),
     /// The file cannot be written.
     #[error("{} cannot be written: {error}", path.display())]
@@ -96,10 +96,10 @@ impl Clock for Now {
 /// # Errors
 /// When the file exists and is not to be overwritten, when it is too small, or when it cannot be written; nothing is left of it then.
 pub fn make(path: &Path, bytes: u64, overwrite: bool) -> Result<u64, DiskError> {
-    let bytes = bytes / BLOCK * BLOCK;
     if bytes < SMALLEST {
         return Err(DiskError::TooSmall(bytes));
     }
+    let bytes = bytes / BLOCK * BLOCK;
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => DiskError::Exists(path.to_owned()),
         _ => DiskError::Io { path: path.to_owned(), error },

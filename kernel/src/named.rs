@@ -8,50 +8,64 @@ use crate::{Payload, paths};
 /// Where programs keep what they open at run time.
 const PLACES: &[&str] =
     &["/etc/", "/opt/", "/srv/", "/usr/lib/", "/usr/libexec/", "/usr/share/", "/var/lib/"];
-/// What is named by much that does without: texts in other languages, names of time zones, the loader's own, what stands for no package.
+/// What is named by much that does without: manuals, texts in other languages, names of time zones, the loader's own, what systemd keeps; and what the
+/// guest has itself.
 const COMMON: &[&str] = &[
+    "/etc/hosts",
     "/etc/ld.so.cache",
     "/etc/ld.so.preload",
     "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/mtab",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/resolv.conf",
+    "/etc/systemd",
     "/usr/lib/debug",
     "/usr/lib/locale",
-    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/systemd",
+    "/usr/share/info",
     "/usr/share/locale",
+    "/usr/share/man",
     "/usr/share/zoneinfo",
 ];
+/// A folder that everything has something in.
+const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// Libraries of the compiler and of the C library, which name what few programs have them open.
 const RUNTIME: &[&str] =
     &["ld-linux", "ld-musl", "libc.", "libdl.", "libgcc_s.", "libm.", "libpthread.", "librt.", "libstdc++."];
 /// The longest name that is looked at (`PATH_MAX`).
 const LONGEST: usize = 4096;
 
-/// Absolute paths that stand in the program, its own libraries and its arguments, are there by `exists`, and are not in the image. A folder stands for
-/// what is in it.
+/// Absolute paths that stand in the arguments, in the program or in its libraries, are there by `exists`, and are not in the image; in this order. A
+/// folder stands for what is in it.
 pub fn paths(payload: &Payload, args: &[String], exists: impl Fn(&Path) -> bool) -> Vec<String> {
-    let packed: BTreeSet<&str> = payload.files().map(|(path, _)| path).collect();
     let is_runtime = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
         RUNTIME.iter().any(|start| name.starts_with(start))
     };
-    let mut found = BTreeSet::new();
-    for (path, bytes) in payload.elf_files() {
-        if !is_runtime(path) {
-            found.extend(in_bytes(bytes));
-        }
-    }
-    found.retain(|path| {
-        PLACES.iter().any(|place| path.len() > place.len() && path.starts_with(place))
-            && !COMMON.iter().any(|common| paths::is_in(path, common))
-    });
     // What somebody writes as an argument is meant, wherever it is; behind an option's `=` too. The guest has its own of these.
     let own = ["/dev", "/proc", "/sys", "/tmp", "/run"];
     let given = args.iter().map(|arg| arg.split_once('=').map_or(arg.as_str(), |(_, value)| value));
     let given = given.filter_map(|arg| paths::plain(arg).filter(|_| arg.starts_with('/')));
-    found.extend(given.filter(|path| path != "/" && !own.iter().any(|own| paths::is_in(path, own))));
+    let given = given.filter(|path| path != "/" && !own.iter().any(|own| paths::is_in(path, own)));
+    let mut found = vec![given.collect()];
+    for (path, bytes) in payload.elf_files() {
+        if !is_runtime(path) {
+            let mut named: BTreeSet<String> = in_bytes(bytes).collect();
+            named.retain(|path| {
+                path != LIBRARIES
+                    && PLACES.iter().any(|place| path.len() > place.len() && path.starts_with(place))
+                    && !COMMON.iter().any(|common| paths::is_in(path, common))
+            });
+            found.push(named);
+        }
+    }
+    let packed: Vec<&str> = payload.files().map(|(path, _)| path).collect();
     let is_packed = |path: &str| packed.iter().any(|packed| paths::is_in(packed, path));
     let mut left: Vec<String> = Vec::new();
-    for path in found {
-        // What lies in a folder that is named itself goes without saying. They are sorted, so that a folder comes first.
+    for path in found.into_iter().flatten() {
+        // What lies in a folder that is named itself goes without saying. Each file's are sorted, so that a folder comes first.
         let is_told = left.iter().any(|told| paths::is_in(&path, told));
         if !is_told && !is_packed(&path) && exists(Path::new(&path)) {
             left.push(path);

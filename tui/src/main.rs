@@ -22,5 +22,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    cli::run(cli::args::Cli::parse())
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = words.get(1).and_then(|word| cli::misspelt(word)) {
+        return code;
+    }
+    cli::run(cli::args::Cli::parse_from(words))
 }

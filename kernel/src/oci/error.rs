@@ -105,7 +105,13 @@ fn listed(found: &[String]) -> String {
 
 impl ImageError {
     pub(super) fn malformed(what: impl Into<String>, why: impl ToString) -> Self {
-        Self::Malformed { what: what.into(), why: why.to_string() }
+        // Readers quote what they read: that is nothing for a terminal.
+        let why = why.to_string();
+        let why = match why.contains("when getting cksum") {
+            true => "there is no header of a tar archive where one should be".to_owned(),
+            false => shown(why.lines().next().unwrap_or_default().as_bytes()),
+        };
+        Self::Malformed { what: what.into(), why }
     }
 
     pub(super) fn media(what: impl Into<String>, media: &str, why: &'static str) -> Self {

@@ -16,6 +16,8 @@ pub struct Console {
     pub lines: VecDeque<String>,
     /// Whether a line is still being written.
     open: bool,
+    /// Of what was written last.
+    escape: Escape,
     /// Whether a program runs.
     pub running: bool,
     /// Whether a build is under way.
@@ -39,7 +41,7 @@ const CONSOLE_LINES: usize = 10_000;
 impl Console {
     /// Adds what the program wrote. Escape sequences are taken out: they would draw over the configurator.
     pub fn write(&mut self, chunk: &str) {
-        let clean = strip_escapes(chunk);
+        let clean = self.escape.strip(chunk);
         for piece in clean.split_inclusive('\n') {
             let (line, ends) = match piece.strip_suffix('\n') {
                 Some(line) => (line, true),
@@ -86,7 +88,7 @@ impl Console {
     }
 
     pub(super) fn rule(&mut self, line: String) {
-        self.open = false;
+        (self.open, self.escape) = (false, Escape::None);
         self.lines.push_back(line);
     }
 }
@@ -97,23 +99,47 @@ fn missing(line: &str) -> Option<&str> {
     line[at..].strip_suffix(" is off")?.rsplit(' ').next()
 }
 
-fn strip_escapes(chunk: &str) -> String {
-    let mut out = String::with_capacity(chunk.len());
-    let mut chars = chunk.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\x1b' => match chars.next() {
-                Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
-                Some(']') => while chars.next().is_some_and(|c| c != '\x07' && c != '\x1b') {},
-                _ => {}
-            },
-            '\n' => out.push('\n'),
-            '\t' => out.push_str("    "),
-            c if c.is_control() => {}
-            c => out.push(c),
+/// How far an escape sequence has come (ECMA-48). One may arrive in parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Escape {
+    /// There is none.
+    #[default]
+    None,
+    /// Its first byte.
+    Start,
+    /// A control sequence, until its final byte.
+    Control,
+    /// A string for the terminal, until BEL or the start of its end.
+    Text,
+}
+
+impl Escape {
+    /// What remains of a text without escape sequences and control characters.
+    fn strip(&mut self, chunk: &str) -> String {
+        let mut out = String::with_capacity(chunk.len());
+        for c in chunk.chars() {
+            let next = match (*self, c) {
+                (_, '\x1b') => Escape::Start,
+                (Escape::Start, '[') => Escape::Control,
+                (Escape::Start, ']') => Escape::Text,
+                (Escape::Start, _) => Escape::None,
+                (Escape::Control, '@'..='~') => Escape::None,
+                (Escape::Text, '\x07') => Escape::None,
+                (state @ (Escape::Control | Escape::Text), _) => state,
+                (Escape::None, c) => {
+                    match c {
+                        '\n' => out.push('\n'),
+                        '\t' => out.push_str("    "),
+                        c if c.is_control() => {}
+                        c => out.push(c),
+                    }
+                    Escape::None
+                }
+            };
+            *self = next;
         }
+        out
     }
-    out
 }
 
 /// How many lines a key scrolls.
@@ -171,5 +197,22 @@ impl App {
             self.console.typed.push(line.to_owned());
         }
         self.effects.push(Effect::Type(format!("{line}\n").into_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_go_in_however_many_parts_they_come() {
+        let whole = "\x1b[0;39m2\x1b[0m\n\x1b]0;title\x1b\\a\x1b]0;title\x07b\x1b=c\n";
+        for size in 1..whole.len() {
+            let mut console = Console::default();
+            for part in whole.as_bytes().chunks(size) {
+                console.write(std::str::from_utf8(part).unwrap());
+            }
+            assert_eq!(console.lines, ["2", "abc"], "in parts of {size}");
+        }
     }
 }

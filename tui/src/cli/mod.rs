@@ -14,9 +14,13 @@ mod preset;
 mod show;
 mod watch;
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
+
+use clap::CommandFactory as _;
 
 use bespoke_model::{Resolution, Tree};
 
@@ -52,6 +56,20 @@ impl Stop {
 
 /// How a command ends.
 pub type Done = Result<ExitCode, Stop>;
+
+/// Says so when a first word is a slip for a command: by itself it would be taken for a config.
+pub fn misspelt(word: &OsStr) -> Option<ExitCode> {
+    let word = word.to_str().filter(|word| word.chars().all(|c| c.is_ascii_alphabetic()))?;
+    let cli = Cli::command();
+    let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+    if word == "help" || names.contains(&word) || Path::new(word).exists() {
+        return None;
+    }
+    let meant = bespoke_model::closest(word, names)?;
+    let failure = Failure::new(format!("there is no command `{word}`, nor a config of that name"));
+    eprint!("{}", render(&failure.hint(format!("did you mean `bespoke {meant}`?"))));
+    Some(ExitCode::from(2))
+}
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
