@@ -1,7 +1,7 @@
 //! Larger programs from Debian's packages, each with the config that `bespoke new` writes for it. `tests/run` does not install them:
 //!
-//! `apt install caddy etcd-server haproxy lighttpd mariadb-client-core mariadb-server-core mosquitto mosquitto-clients nodejs
-//! openjdk-17-jre-headless perl php8.2-cli ruby unbound`, then `cargo test --release -p bespoke-tests --test more -- --ignored`
+//! `apt install bind9 caddy etcd-server git guile-3.0 haproxy lighttpd mariadb-client-core mariadb-server-core mosquitto mosquitto-clients nats-server
+//! nodejs openjdk-17-jre-headless perl php8.2-cli prometheus ruby sbcl swi-prolog-nox unbound`, then `cargo test --release -p bespoke-tests --test more -- --ignored`
 
 use bespoke_tests::{Scratch, Server, client, run_in};
 use std::fs;
@@ -120,6 +120,18 @@ fn databases() {
     assert_eq!(run.out, "id\tv\n1\tone\n2\ttwo\n", "{} {}", run.err, server.said());
 }
 
+/// Asks a name server by TCP which address `here.example` has.
+fn address_of_here(server: &Server) -> Vec<u8> {
+    let mut stream = server.connect();
+    let question = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x04here\x07example\0\0\x01\0\x01";
+    stream.write_all(&[&[0, question.len() as u8][..], question].concat()).expect("it is asked");
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).expect("it answers");
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer).expect("it answers whole");
+    answer
+}
+
 #[test]
 #[ignore = "wants packages that tests/run does not install"]
 fn messages_and_names() {
@@ -138,12 +150,69 @@ fn messages_and_names() {
         \x20 local-data: \"here.example. IN A 192.0.2.7\"\nremote-control:\n  control-enable: no\n\"\"\"\n";
     let unbound = fresh("/usr/sbin/unbound", &["-d", "-c", "/etc/conf"], conf);
     let server = Server::start(&unbound, 53, "start of service", &["-m", "128M"]);
-    let mut stream = server.connect();
-    let question = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x04here\x07example\0\0\x01\0\x01";
-    stream.write_all(&[&[0, question.len() as u8][..], question].concat()).expect("it is asked");
-    let mut length = [0; 2];
-    stream.read_exact(&mut length).expect("it answers");
-    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut answer).expect("it answers whole");
+    let answer = address_of_here(&server);
     assert!(answer.ends_with(&[192, 0, 2, 7]), "{answer:02x?} {}", server.said());
+}
+
+#[test]
+#[ignore = "wants packages that tests/run does not install"]
+fn languages_with_files_of_their_own() {
+    // What they open besides their libraries is found by watching them.
+    let power = "1267650600228229401496703205376";
+    for (program, arguments) in [
+        ("/usr/bin/sbcl", &["--noinform", "--eval", "(progn (print (expt 2 100)) (exit))"][..]),
+        ("/usr/bin/guile-3.0", &["-c", "(begin (display (expt 2 100)) (newline))"]),
+        ("/usr/bin/swipl", &["-g", "X is 2**100, write(X), nl, halt"]),
+    ] {
+        let scratch = fresh(program, arguments, "");
+        let run = scratch.run(&["fit", "app.toml", "--trace"]);
+        assert_eq!(run.status, 0, "{program}: {}", run.err);
+        says(&scratch, arguments, power);
+    }
+}
+
+#[test]
+#[ignore = "wants packages that tests/run does not install"]
+fn git_in_a_shared_folder() {
+    let scratch = fresh("/usr/bin/git", &[], "");
+    assert_eq!(scratch.run(&["set", "app.toml", "fs.share=on"]).status, 0);
+    let folder = scratch.path().join("repository");
+    fs::create_dir(&folder).expect("a writable scratch folder");
+    fs::write(folder.join("file"), "text").expect("a writable scratch folder");
+    let folder = folder.to_str().expect("a path in UTF-8");
+    let author = ["-c", "user.name=a", "-c", "user.email=a@b"];
+    for arguments in [&["init", "-q"][..], &["add", "file"], &["commit", "-q", "-m", "first"]] {
+        let run = client("git", &[&["-C", folder], &author[..], arguments].concat(), b"");
+        assert_eq!(run.status, 0, "{}", run.err);
+    }
+    let share = format!("{folder}:/r");
+    let log = ["run", "app.toml", "--share", &share, "--", "-C", "/r", "log", "--oneline"];
+    let run = scratch.run(&log);
+    assert!(run.status == 0 && run.out.ends_with(" first\n"), "{run:?}");
+}
+
+#[test]
+#[ignore = "wants packages that tests/run does not install"]
+fn servers_of_other_kinds() {
+    let nats = fresh("/usr/sbin/nats-server", &[], "");
+    let server = Server::start(&nats, 4222, "Server is ready", &["-m", "128M"]);
+    let talk = b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPUB a 2\r\nhi\r\n";
+    assert!(server.answers(talk, "MSG a 1 2\r\nhi"), "{}", server.said());
+
+    let conf = "[text]\n\"/etc/prometheus.yml\" = \"\"\"\nglobal:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: self\n    static_configs:\n\
+        \x20     - targets: ['127.0.0.1:9090']\n\"\"\"\n";
+    let options = ["--config.file=/etc/prometheus.yml", "--storage.tsdb.path=/tmp/data"];
+    let prometheus = fresh("/usr/bin/prometheus", &options, conf);
+    let server = Server::start(&prometheus, 9090, "Server is ready", &["-m", "512M"]);
+    // It asks itself once a second.
+    let get = b"GET /api/v1/query?query=up HTTP/1.0\r\n\r\n";
+    assert!(server.answers(get, "\"instance\":\"127.0.0.1:9090\""), "{}", server.said());
+
+    let conf = "[text]\n\"/etc/named.conf\" = \"\"\"\noptions { directory \"/tmp\"; listen-on { any; }; recursion no; pid-file none; session-keyfile none; };\n\
+        controls {};\nzone \"example\" { type master; file \"/etc/zone\"; };\n\"\"\"\n\"/etc/zone\" = \"\"\"\nexample. 60 SOA ns.example. a.example. 1 60 60 60 60\n\
+        example. 60 NS here.example.\nhere.example. 60 A 192.0.2.7\n\"\"\"\n";
+    let named = fresh("/usr/sbin/named", &["-g", "-c", "/etc/named.conf"], conf);
+    let server = Server::start(&named, 53, "all zones loaded", &["-m", "256M"]);
+    let answer = address_of_here(&server);
+    assert!(answer.windows(4).any(|part| part == [192, 0, 2, 7]), "{answer:02x?} {}", server.said());
 }
