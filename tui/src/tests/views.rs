@@ -118,7 +118,10 @@ fn program_with_evidence() {
     for (width, height) in SIZES {
         let mut session = with_evidence(width, height);
         session.keys("5");
-        insta::assert_snapshot!(format!("evidence_{width}x{height}"), session.screen());
+        // The totals are those of the real parts, and change with each of them.
+        let screen = session.screen();
+        let rows: Vec<&str> = screen.lines().filter(|line| !line.starts_with(" image ")).collect();
+        insta::assert_snapshot!(format!("evidence_{width}x{height}"), rows.join("\n"));
     }
 }
 
