@@ -170,7 +170,7 @@ fn select(args: &Args) -> Result<u64> {
             let [seconds, microseconds]: [i64; 2] = user::read(address)?;
             let seconds = u64::try_from(seconds).map_err(|_| Errno::EINVAL)?;
             let microseconds = u64::try_from(microseconds).map_err(|_| Errno::EINVAL)?;
-            Some(seconds.saturating_mul(1_000_000_000).saturating_add(microseconds.saturating_mul(1000)))
+            Some(seconds.saturating_mul(SECOND).saturating_add(microseconds.saturating_mul(1000)))
         }
     };
     with_limit(

@@ -1,5 +1,6 @@
 //! `sendmsg(2)`, `recvmsg(2)`, `sendmmsg(2)`, `recvmmsg(2)`.
 
+use super::socket::control::Messages;
 use super::socket::{self, Part, Protocol, Reply};
 use crate::abi::syscall::{Args, Handler};
 use crate::errno::{Errno, Result};
@@ -7,7 +8,7 @@ use crate::fs::file::Description;
 use crate::memory::user;
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;
-use linux_raw_sys::net::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_TRUNC};
+use linux_raw_sys::net::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT};
 
 crate::register!("syscall": Handler = {
     __NR_sendmsg => sendmsg,
@@ -53,17 +54,18 @@ fn receive_one(description: &Description, protocol: &dyn Protocol, address: u64,
     let [name, name_length, _, _, control, control_room, _] = header;
     let parts = parts(&header)?;
     let room = if control == 0 { 0 } else { control_room.min(CONTROL) as usize };
-    let mut reply = Reply { wants_name: name != 0, control_room: room, ..Reply::default() };
+    let messages = Messages { room, ..Messages::default() };
+    let mut reply = Reply { wants_name: name != 0, control: messages, ..Reply::default() };
     let done = protocol.receive(&socket::call(description, &parts, flags), &mut reply)?;
     if name != 0 {
         let length = reply.name.len().min(name_length as u32 as usize);
         user::write_bytes(name, &reply.name[..length])?;
     }
     user::write(address + 8, &(reply.name.len() as u32))?;
-    let told = reply.control.len().min(room);
-    user::write_bytes(control, &reply.control[..told])?;
-    user::write(address + 40, &(told as u64))?;
-    let flags = reply.flags & (MSG_TRUNC | MSG_CTRUNC) | flags & MSG_CMSG_CLOEXEC;
+    user::write_bytes(control, &reply.control.bytes)?;
+    user::write(address + 40, &(reply.control.bytes.len() as u64))?;
+    let cut = if reply.control.is_cut { MSG_CTRUNC } else { 0 };
+    let flags = reply.flags | cut | flags & MSG_CMSG_CLOEXEC;
     user::write(address + 48, &flags)?;
     Ok(done as u64)
 }

@@ -1,61 +1,44 @@
-//! Control messages that carry descriptors (`cmsg(3)`, `unix(7)`).
+//! Control messages that carry descriptors (`unix(7)`).
 
+use super::socket::control::Messages;
+use super::unix::{Beside, Receiver};
 use crate::errno::{Errno, Result};
-use crate::fs::file::{self, Description};
+use crate::fs::file;
 use crate::list;
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 use linux_raw_sys::net::SOL_SOCKET;
 
-crate::register!("pack-rights": fn(&[u8]) -> Result<Vec<Rc<Description>>> = { 10 => pack });
-crate::register!("unpack-rights": fn(Vec<Rc<Description>>, usize, bool, &mut Vec<u8>) -> bool = { 10 => unpack });
+crate::register!("pack-control": fn(&[u8], &mut Beside) -> Result<()> = { SCM_RIGHTS => pack });
+crate::register!("unpack-control": fn(&mut Beside, Receiver, &mut Messages) = { 20 => unpack });
 
-/// `struct cmsghdr`: length with the header (8 bytes), level, type.
-const HEADER: usize = 16;
 const SCM_RIGHTS: u32 = 1;
 /// Descriptors in a message at most (SCM_MAX_FD).
 const MOST: usize = 253;
 
-fn pack(mut control: &[u8]) -> Result<Vec<Rc<Description>>> {
-    let mut rights = Vec::new();
-    while let Some((header, _)) = control.split_first_chunk::<HEADER>() {
-        let word =
-            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let length = word(0) as usize;
-        if length < HEADER || length > control.len() || word(4) != 0 {
+fn pack(value: &[u8], beside: &mut Beside) -> Result<()> {
+    for fd in value.chunks_exact(4) {
+        if beside.rights.len() >= MOST {
             return Err(Errno::EINVAL);
         }
-        if (word(8), word(12)) == (SOL_SOCKET, SCM_RIGHTS) {
-            for fd in control[HEADER..length].chunks_exact(4) {
-                if rights.len() >= MOST {
-                    return Err(Errno::EINVAL);
-                }
-                let fd = u32::from_le_bytes([fd[0], fd[1], fd[2], fd[3]]);
-                list::push(&mut rights, file::get(u64::from(fd))?)?;
-            }
-        }
-        control = control.get(length.next_multiple_of(8)..).unwrap_or_default();
+        let fd = u32::from_le_bytes([fd[0], fd[1], fd[2], fd[3]]);
+        list::push(&mut beside.rights, file::get_place(u64::from(fd))?)?;
     }
-    Ok(rights)
+    Ok(())
 }
 
-fn unpack(rights: Vec<Rc<Description>>, room: usize, close_on_exec: bool, control: &mut Vec<u8>) -> bool {
-    let fitting = room.saturating_sub(HEADER) / 4;
+/// What finds no room, neither in the message nor in the table of descriptors, is closed.
+fn unpack(beside: &mut Beside, receiver: Receiver, messages: &mut Messages) {
+    let rights = core::mem::take(&mut beside.rights);
     let count = rights.len();
     let fds: Vec<u32> = rights
         .into_iter()
-        .take(fitting)
-        .map_while(|description| file::insert(description, close_on_exec, 0).ok())
+        .take(messages.left() / 4)
+        .map_while(|description| file::insert(description, receiver.closes_on_exec, 0).ok())
         .map(|fd| fd as u32)
         .collect();
     if !fds.is_empty() {
-        control.extend(((HEADER + 4 * fds.len()) as u64).to_le_bytes());
-        control.extend(SOL_SOCKET.to_le_bytes());
-        control.extend(SCM_RIGHTS.to_le_bytes());
-        control.extend(fds.iter().flat_map(|fd| fd.to_le_bytes()));
-        while !control.len().is_multiple_of(8) && control.len() < room {
-            control.extend([0]);
-        }
+        let bytes: Vec<u8> = fds.iter().flat_map(|fd| fd.to_le_bytes()).collect();
+        messages.add(SOL_SOCKET, SCM_RIGHTS, &bytes);
     }
-    fds.len() == count
+    messages.is_cut |= fds.len() < count;
 }

@@ -1,10 +1,12 @@
 //! The socket calls (`socket(2)` and its kin), for whatever families are there.
 
 mod calls;
+pub mod control;
 mod options;
 
-pub use options::number;
+pub use options::{number, timeval_bytes};
 
+use self::control::Messages;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Access, Description, File, Readiness, Stat};
 use crate::list;
@@ -108,11 +110,9 @@ impl Call<'_> {
 pub struct Reply {
     /// Whether anybody wants to know the sender.
     pub wants_name: bool,
-    /// Room for control messages.
-    pub control_room: usize,
     pub name: Vec<u8>,
-    pub control: Vec<u8>,
-    /// MSG_* as `recvmsg(2)` returns them.
+    pub control: Messages,
+    /// MSG_* as `recvmsg(2)` returns them, but for MSG_CTRUNC.
     pub flags: u32,
 }
 
@@ -225,6 +225,10 @@ pub trait Protocol: Any {
     fn is_listening(&self) -> bool {
         false
     }
+    /// Whether the byte to be read next is one that was sent as urgent.
+    fn is_at_mark(&self) -> Result<bool> {
+        Err(Errno::ENOTTY)
+    }
     /// The program closes the last descriptor: waits where that is wanted.
     fn finish(&self) {}
     /// Sizes of the buffers for receiving and sending.
@@ -268,10 +272,13 @@ impl File for Socket {
     fn control(&self, request: u32, argument: u64) -> Result<u64> {
         /// Bytes that were sent and have not arrived (`tcp(7)`); the terminals' number for it.
         const SIOCOUTQ: u32 = linux_raw_sys::ioctl::TIOCOUTQ;
+        /// Whether the next byte is urgent (`sockatmark(3)`).
+        const SIOCATMARK: u32 = 0x8905;
         let count = match request {
             FIONREAD if self.protocol.is_listening() => return Err(Errno::EINVAL),
             FIONREAD => self.protocol.pending().0,
             SIOCOUTQ => self.protocol.pending().1,
+            SIOCATMARK => usize::from(self.protocol.is_at_mark()?),
             // As Linux does for a request that nobody knows.
             _ => {
                 let serve = |entry: &crate::compose::Entry<fn(u32, u64) -> Result<u64>>| {

@@ -1,6 +1,7 @@
 //! UDP (RFC 768), and its socket interface (`udp(7)`).
 
 use super::inet::{self, Ports, hints};
+use super::socket::control::Messages;
 use super::socket::{self, AF_INET6, Call, Common, Protocol, Reply};
 use super::stack::{self, Count, Packet, Sum};
 use crate::cell::KernelCell;
@@ -29,7 +30,7 @@ crate::register!("inet-socket": fn(Common) -> Rc<dyn Protocol> = { PROTOCOL => c
 crate::register!("packet-failed": fn(&stack::Failure) = { 17 => failed });
 
 // What a program wants to know of a datagram, as control messages in so much room, and whether that was too little.
-crate::hook!(fn describers() -> "datagram-info": fn(Wanted, &Arrival, usize) -> (Vec<u8>, bool));
+crate::hook!(fn describers() -> "datagram-info": fn(Wanted, &Arrival, &mut Messages));
 // How a datagram (of IPv6?) is to leave, by its control messages.
 crate::hook!(fn choosers() -> "datagram-choice": fn(&[u8], bool) -> Result<Choice>);
 
@@ -440,8 +441,8 @@ impl Protocol for Udp {
     }
 
     fn receive(&self, call: &Call, reply: &mut Reply) -> Result<usize> {
-        if call.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
-            return Err(if call.flags & MSG_OOB != 0 { Errno::EOPNOTSUPP } else { Errno::EAGAIN });
+        if call.flags & MSG_ERRQUEUE != 0 {
+            return Err(Errno::EAGAIN);
         }
         let mut started = None;
         let datagram = loop {
@@ -464,12 +465,7 @@ impl Protocol for Udp {
             reply.flags |= MSG_TRUNC;
         }
         if let Some(describer) = describers().first().filter(|_| !self.wanted.get().is_empty()) {
-            let (control, is_cut) =
-                (describer.item)(self.wanted.get(), &datagram.arrival, reply.control_room);
-            reply.control = control;
-            if is_cut {
-                reply.flags |= MSG_CTRUNC;
-            }
+            (describer.item)(self.wanted.get(), &datagram.arrival, &mut reply.control);
         }
         if call.flags & MSG_PEEK != 0 {
             self.inbox.borrow_mut().push_front(datagram);

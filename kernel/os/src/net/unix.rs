@@ -1,10 +1,12 @@
 //! The family AF_UNIX (`unix(7)`): what one socket sends is put into the other's inbox.
 
 mod connecting;
+pub mod credentials;
 mod names;
 mod transfer;
 
 use super::socket::{AF_UNIX, Call, Common, Family, Protocol, Reply};
+use crate::abi::process::credentials;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{Description, Readiness};
 use crate::sched::wait::Queue;
@@ -36,7 +38,27 @@ struct Chunk {
     read: usize,
     /// The sender's address.
     from: Vec<u8>,
-    rights: Vec<Rc<Description>>,
+    beside: Beside,
+}
+
+/// Who sends: process, user and group (`struct ucred`).
+pub type Sender = [u32; 3];
+/// No process, and no user.
+const NOBODY: Sender = [0, u32::MAX, u32::MAX];
+
+/// What comes beside bytes.
+#[derive(Clone, Default)]
+pub struct Beside {
+    pub rights: Vec<Rc<Description>>,
+    /// Where somebody wants to know.
+    pub sender: Option<Sender>,
+}
+
+/// How control messages are to be received.
+#[derive(Clone, Copy)]
+pub struct Receiver {
+    pub wants_sender: bool,
+    pub closes_on_exec: bool,
 }
 
 enum State {
@@ -58,8 +80,14 @@ pub struct Unix {
     name: RefCell<Vec<u8>>,
     /// The other end's, which outlives it.
     peer_name: RefCell<Vec<u8>>,
+    /// Who made the other end.
+    peer: Cell<Sender>,
+    /// Nobody has accepted it yet.
+    waits: Cell<bool>,
     inbox: RefCell<VecDeque<Chunk>>,
     held: Cell<usize>,
+    /// Somebody found no room in it, and wants to know when there is some.
+    starved: Cell<bool>,
     /// The other end closed, or writes no more.
     ended: Cell<bool>,
     shut_read: Cell<bool>,
@@ -76,8 +104,11 @@ fn make(common: Common) -> Rc<Unix> {
         place: RefCell::new(None),
         name: RefCell::new(nameless()),
         peer_name: RefCell::new(nameless()),
+        peer: Cell::new(NOBODY),
+        waits: Cell::new(false),
         inbox: RefCell::new(VecDeque::new()),
         held: Cell::new(0),
+        starved: Cell::new(false),
         ended: Cell::new(false),
         shut_read: Cell::new(false),
         shut_write: Cell::new(false),
@@ -104,7 +135,15 @@ fn create(kind: u32, protocol: u32) -> Result<Rc<dyn Protocol>> {
 pub fn pair(kind: u32, protocol: u32) -> Result<[Rc<dyn Protocol>; 2]> {
     let (one, other) = (new(kind, protocol)?, new(kind, protocol)?);
     join(&one, &other);
+    one.peer.set(effective());
+    other.peer.set(effective());
     Ok([one, other])
+}
+
+/// The process by its effective ids.
+fn effective() -> Sender {
+    let who = credentials();
+    [1, who.user(), who.group()]
 }
 
 fn join(one: &Rc<Unix>, other: &Rc<Unix>) {
@@ -222,7 +261,11 @@ impl Protocol for Unix {
         let failed = self.error.get().is_some();
         // Something of a fair size is to fit.
         let room = match &other {
-            Some(other) => other.has_room(other.room() / 4),
+            Some(other) => {
+                let room = other.has_room(other.room() / 4);
+                other.starved.set(other.starved.get() | !room);
+                room
+            }
             None => true,
         };
         let gone = other.is_none() && !self.is_datagram();
@@ -240,9 +283,8 @@ impl Protocol for Unix {
 
     fn option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
         match (level, name) {
-            // `struct ucred` of the only process there is.
             (SOL_SOCKET, SO_PEERCRED) => {
-                Ok([1u32, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect())
+                Ok(self.peer.get().iter().flat_map(|word| word.to_le_bytes()).collect())
             }
             _ => Err(Errno::ENOPROTOOPT),
         }

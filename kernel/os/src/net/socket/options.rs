@@ -13,6 +13,7 @@ crate::register!("syscall": Handler = {
     __NR_getsockopt => getsockopt,
 });
 
+const SECOND: u64 = 1_000_000_000;
 /// The longest value of an option.
 const OPTION_MAX: u64 = 4096;
 
@@ -30,7 +31,13 @@ fn timeval(value: &[u8]) -> Result<u64> {
     if !(0..1_000_000).contains(&micros) {
         return Err(linux_edom());
     }
-    Ok((seconds.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(micros as u64 * 1000))
+    Ok((seconds.max(0) as u64).saturating_mul(SECOND).saturating_add(micros as u64 * 1000))
+}
+
+/// A `struct timeval` of nanoseconds.
+pub fn timeval_bytes(nanoseconds: u64) -> Vec<u8> {
+    let words = [nanoseconds / SECOND, nanoseconds % SECOND / 1000];
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// `SO_RCVTIMEO` with impossible microseconds is EDOM, and nothing else is.
@@ -66,8 +73,9 @@ fn setsockopt(args: &Args) -> Result<u64> {
     match name {
         SO_REUSEADDR => common.reuse_address.set(flag()?),
         SO_REUSEPORT => common.reuse_port.set(flag()?),
-        SO_KEEPALIVE => {
-            common.keep_alive.set(flag()?);
+        SO_KEEPALIVE | SO_OOBINLINE => {
+            let kept = if name == SO_KEEPALIVE { &common.keep_alive } else { &common.out_of_band_inline };
+            kept.set(flag()?);
             // Whoever sends nothing by itself only remembers it.
             return match protocol.set_option(level, name, &bytes) {
                 Ok(()) | Err(Errno::ENOPROTOOPT) => Ok(0),
@@ -77,7 +85,6 @@ fn setsockopt(args: &Args) -> Result<u64> {
         SO_BROADCAST => common.broadcast.set(flag()?),
         SO_PASSCRED => common.pass_credentials.set(flag()?),
         SO_TIMESTAMP => common.timestamp.set(flag()?),
-        SO_OOBINLINE => common.out_of_band_inline.set(flag()?),
         SO_LINGER => {
             let seconds = number(bytes.get(4..).unwrap_or_default())?;
             common.lingers.set(flag()?);
@@ -103,8 +110,8 @@ fn setsockopt(args: &Args) -> Result<u64> {
             let low = usize::try_from(number(&bytes)? as i32).unwrap_or(BUFFER_MOST);
             common.receive_low.set(low.clamp(1, BUFFER_MOST));
         }
-        // Hints about what is not there: routes, marks, busy polling, processor steering.
-        SO_DONTROUTE | SO_NO_CHECK | SO_ZEROCOPY => {
+        // Hints about what is not there: routes, marks, busy polling, processor steering, security modules.
+        SO_DONTROUTE | SO_PASSSEC | SO_NO_CHECK | SO_ZEROCOPY => {
             common.remember(level, name, i32::from(flag()?))?;
         }
         SO_PRIORITY | SO_BUSY_POLL | SO_INCOMING_CPU | SO_MARK => {
@@ -134,10 +141,6 @@ fn getsockopt(args: &Args) -> Result<u64> {
 
 fn socket_option(protocol: &dyn Protocol, name: u32) -> Result<Vec<u8>> {
     let common = protocol.common();
-    let timeval = |nanoseconds: u64| {
-        let words = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000 / 1000];
-        words.iter().flat_map(|word| word.to_le_bytes()).collect()
-    };
     let number = match name {
         SO_REUSEADDR => u32::from(common.reuse_address.get()),
         SO_REUSEPORT => u32::from(common.reuse_port.get()),
@@ -152,8 +155,8 @@ fn socket_option(protocol: &dyn Protocol, name: u32) -> Result<Vec<u8>> {
         }
         SO_RCVBUF => protocol.buffers().0 as u32,
         SO_SNDBUF => protocol.buffers().1 as u32,
-        SO_RCVTIMEO_OLD => return Ok(timeval(common.receive_timeout.get())),
-        SO_SNDTIMEO_OLD => return Ok(timeval(common.send_timeout.get())),
+        SO_RCVTIMEO_OLD => return Ok(timeval_bytes(common.receive_timeout.get())),
+        SO_SNDTIMEO_OLD => return Ok(timeval_bytes(common.send_timeout.get())),
         SO_TYPE => common.kind,
         SO_PROTOCOL => common.protocol,
         SO_DOMAIN => u32::from(common.family),
@@ -161,10 +164,13 @@ fn socket_option(protocol: &dyn Protocol, name: u32) -> Result<Vec<u8>> {
         SO_ACCEPTCONN => u32::from(protocol.is_listening()),
         SO_RCVLOWAT => common.receive_low.get() as u32,
         SO_SNDLOWAT => 1,
-        SO_DONTROUTE | SO_NO_CHECK | SO_PRIORITY | SO_MARK | SO_BUSY_POLL | SO_INCOMING_CPU | SO_ZEROCOPY => {
-            common.remembered(SOL_SOCKET, name).unwrap_or(0) as u32
-        }
-        _ => return protocol.option(SOL_SOCKET, name),
+        SO_DONTROUTE | SO_PASSSEC | SO_NO_CHECK | SO_PRIORITY | SO_MARK | SO_BUSY_POLL | SO_INCOMING_CPU
+        | SO_ZEROCOPY => common.remembered(SOL_SOCKET, name).unwrap_or(0) as u32,
+        _ => match protocol.option(SOL_SOCKET, name) {
+            // Nobody is at the other end who is known.
+            Err(Errno::ENOPROTOOPT) if name == SO_PEERCRED => return Ok([&[0; 4][..], &[0xff; 8]].concat()),
+            result => return result,
+        },
     };
     Ok(number.to_le_bytes().to_vec())
 }

@@ -106,7 +106,7 @@ impl Connection {
         with(|engine| {
             engine.drive(self, None);
             engine.remove(self);
-            Wakes { connection: Some(self.queue.clone()), listener: None }
+            Wakes { connection: Some(self.queue.clone()), ..Wakes::default() }
         });
     }
 

@@ -7,6 +7,7 @@ use super::buffer::Buffer;
 use super::congestion;
 use super::connection::Connection;
 use super::listener::{Listener, Listeners};
+use super::marks::alarms;
 use super::requests::Requests;
 use super::segment::{Key, PROTOCOL, Segment, parse};
 use super::table::Table;
@@ -93,10 +94,17 @@ static ENGINE: KernelCell<Option<Engine>> = KernelCell::new(None);
 pub struct Wakes {
     pub connection: Option<Rc<Queue>>,
     pub listener: Option<Rc<Queue>>,
+    /// The connection's peer has urgent data.
+    pub urgent: bool,
 }
 
 impl Wakes {
     fn tell(self) {
+        if self.urgent
+            && let Some(queue) = &self.connection
+        {
+            alarms().iter().for_each(|alarm| (alarm.item)(queue));
+        }
         for queue in self.connection.into_iter().chain(self.listener) {
             queue.wake_all();
         }

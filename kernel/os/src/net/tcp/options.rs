@@ -79,6 +79,7 @@ impl Tcp {
                 (options.quick_ack.get() != Some(true)).then_some(Duration::from_micros(ACK_DELAY / 1000)),
             );
         });
+        connection.window.marks.is_inline.set(self.common.out_of_band_inline.get());
         let seconds = |count: u32| u64::from(count) * 1_000_000_000;
         let probing = Probing {
             idle: seconds(options.keep_idle.get()),
@@ -102,7 +103,7 @@ impl Tcp {
     pub fn set_own_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
         let options = &self.options;
         match (level, name) {
-            (SOL_SOCKET, SO_KEEPALIVE) => {}
+            (SOL_SOCKET, SO_KEEPALIVE | SO_OOBINLINE) => {}
             (SOL_TCP, TCP_CONGESTION) => {
                 let name = value.split(|&byte| byte == 0).next().unwrap_or_default();
                 return if name == congestion::name().as_bytes() { Ok(()) } else { Err(Errno::ENOENT) };

@@ -35,6 +35,7 @@ pub struct Segment {
     pub ack: bool,
     pub reset: bool,
     pub fin: bool,
+    pub urgent: bool,
     /// Number of its first byte, and how many there are.
     pub number: u32,
     pub length: usize,
@@ -63,6 +64,7 @@ pub fn parse(packet: &Packet) -> Option<Segment> {
         syn: flags & 2 != 0,
         reset: flags & 4 != 0,
         ack: flags & 16 != 0,
+        urgent: flags & 32 != 0,
         number: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         length: packet.payload.len().saturating_sub(usize::from(header[12] >> 4) * 4),
         acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),

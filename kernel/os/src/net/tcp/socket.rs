@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::engine;
 use super::linger;
 use super::listener::{self, Listener};
+use super::marks::{Urgent, urgency};
 use super::options::Options;
 use super::segment::Key;
 use super::transfer::may_receive;
@@ -307,7 +308,9 @@ impl Protocol for Tcp {
     fn pending(&self) -> (usize, usize) {
         let connection = self.connection();
         connection.map_or((0, 0), |connection| {
-            connection.with(|machine| (machine.recv_queue(), machine.send_queue()))
+            let (here, there) = connection.with(|machine| (machine.recv_queue(), machine.send_queue()));
+            let marked = urgency().filter(|_| connection.window.marks.are_set());
+            (marked.map_or(here, |urgency| (urgency.before)(&connection)), there)
         })
     }
 
@@ -318,6 +321,11 @@ impl Protocol for Tcp {
         *self.state.borrow_mut() = State::Idle;
         connection.release(false);
         linger::wait(&connection, u64::from(seconds));
+    }
+
+    fn is_at_mark(&self) -> Result<bool> {
+        let connection = self.connection().filter(|connection| connection.window.marks.are_set());
+        Ok(connection.zip(urgency()).is_some_and(|(connection, urgency)| (urgency.is_next)(&connection)))
     }
 
     fn is_listening(&self) -> bool {
@@ -334,6 +342,14 @@ impl Tcp {
         let mut ready = Readiness::empty();
         let failed = connection.error.get().is_some();
         ready.set(Readiness::ERROR, failed);
+        let marks = &connection.window.marks;
+        let mut hidden = 0;
+        if marks.are_set()
+            && let Some(urgency) = urgency()
+        {
+            ready.set(Readiness::URGENT, matches!(marks.urgent.get(), Urgent::There(_)));
+            hidden = usize::from(!marks.is_inline.get() && (urgency.is_next)(connection));
+        }
         connection.with(|machine| {
             let phase = machine.state();
             if matches!(phase, Phase::SynSent | Phase::SynReceived) {
@@ -343,7 +359,7 @@ impl Tcp {
             let write_over = self.shut_write.get() || phase == Phase::Closed;
             let room = machine.may_send() && machine.send_queue() * 3 <= machine.send_capacity() * 2;
             let low = self.common.receive_low.get().min(machine.recv_capacity() / 2);
-            ready.set(Readiness::READ, machine.recv_queue() >= low || read_over || failed);
+            ready.set(Readiness::READ, machine.recv_queue() >= low + hidden || read_over || failed);
             ready.set(Readiness::WRITE, room || write_over || failed);
             ready.set(Readiness::PEER_SHUT, read_over);
             ready.set(Readiness::HANG_UP, phase == Phase::Closed || read_over && write_over);

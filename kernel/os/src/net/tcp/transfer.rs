@@ -1,6 +1,7 @@
 //! Bytes between the program's memory and a connection's buffers.
 
 use super::connection::Connection;
+use super::marks::urgency;
 use super::socket::Tcp;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
@@ -10,7 +11,13 @@ use linux_raw_sys::net::*;
 use smoltcp::socket::tcp::{Socket as Machine, State as Phase};
 
 /// How much of a stretch of the program's memory is moved at once.
-fn move_out(connection: &Connection, call: &Call, at: usize, peek_at: Option<usize>) -> Result<usize> {
+fn move_out(
+    connection: &Connection,
+    call: &Call,
+    at: usize,
+    most: usize,
+    peek_at: Option<usize>,
+) -> Result<usize> {
     let part = call.parts.iter().scan(0, |start, part| {
         let here = (*start, *part);
         *start += part.length;
@@ -19,7 +26,7 @@ fn move_out(connection: &Connection, call: &Call, at: usize, peek_at: Option<usi
     let Some((start, part)) = part.into_iter().find(|(start, part)| at < start + part.length) else {
         return Ok(0);
     };
-    let (offset, room) = (at - start, part.length - (at - start));
+    let (offset, room) = (at - start, most.min(part.length - (at - start)));
     // The bytes stay where they are until they are taken, whatever arrives meanwhile: nothing is borrowed while they are copied.
     let (from, length) = connection.with(|machine| match peek_at {
         Some(skip) => {
@@ -76,7 +83,7 @@ pub fn may_receive(machine: &Machine) -> bool {
 impl Tcp {
     pub fn send_bytes(&self, call: &Call) -> Result<usize> {
         if call.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
+            urgency().ok_or(Errno::EOPNOTSUPP)?;
         }
         let connection = self.connection().ok_or(Errno::EPIPE)?;
         self.made(&connection, call.nonblocking)?;
@@ -119,6 +126,12 @@ impl Tcp {
                 }
             }
         }
+        if call.flags & MSG_OOB != 0
+            && done > 0
+            && let Some(urgency) = urgency()
+        {
+            (urgency.wrote)(&connection);
+        }
         connection.push();
         stack::run();
         Ok(done)
@@ -126,7 +139,8 @@ impl Tcp {
 
     pub fn receive_bytes(&self, call: &Call, reply: &mut Reply) -> Result<usize> {
         if call.flags & MSG_OOB != 0 {
-            return Err(Errno::EINVAL);
+            let urgent = self.connection().zip(urgency()).ok_or(Errno::EINVAL)?;
+            return (urgent.1.take)(&urgent.0, call, reply);
         }
         if call.flags & MSG_ERRQUEUE != 0 {
             return Err(Errno::EAGAIN);
@@ -139,10 +153,21 @@ impl Tcp {
         let mut started = None;
         let peek = call.flags & MSG_PEEK != 0;
         let mut done = 0;
-        loop {
+        let mut passed = 0;
+        let marks = &connection.window.marks;
+        'read: loop {
             loop {
+                let mut most = usize::MAX;
+                if marks.are_set()
+                    && let Some(urgency) = urgency()
+                {
+                    most = (urgency.stretch)(&connection, done, peek.then_some(&mut passed));
+                    if most == 0 {
+                        break 'read;
+                    }
+                }
                 let filled = connection.with(|machine| machine.recv_queue() * 2 >= machine.recv_capacity());
-                let moved = match move_out(&connection, call, done, peek.then_some(done)) {
+                let moved = match move_out(&connection, call, done, most, peek.then_some(done + passed)) {
                     Ok(moved) => moved,
                     Err(_) if done > 0 => break,
                     Err(error) => return Err(error),
@@ -151,6 +176,11 @@ impl Tcp {
                     break;
                 }
                 done += moved;
+                if marks.are_set()
+                    && let Some(urgency) = urgency()
+                {
+                    (urgency.read)(&connection);
+                }
                 if filled && !peek {
                     // The window opens by much: the peer ought to know.
                     connection.push();
@@ -179,7 +209,6 @@ impl Tcp {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }
-        reply.flags = 0;
         Ok(done)
     }
 }

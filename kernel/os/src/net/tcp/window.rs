@@ -5,6 +5,7 @@
 //! its acknowledgement, and takes an end (FIN) although bytes before it were cut off. Two programs that both wait for room would wait for
 //! ever, and a stream would lack its last bytes. RFC 9293, section 3.10.7.4: "special allowance should be made to accept valid ACKs".
 
+use super::marks::Marks;
 use super::segment::{Key, PROTOCOL, Segment, seal};
 use crate::net::stack::{self, Packet};
 use alloc::vec::Vec;
@@ -44,10 +45,12 @@ pub struct Window {
     /// The number behind everything that was sent, and behind what was sent last.
     sent: Cell<Option<u32>>,
     latest: Cell<u32>,
+    /// Where urgent bytes are.
+    pub marks: Marks,
 }
 
 /// How far `number` is behind `other`, both within half of all numbers.
-fn behind(number: u32, other: u32) -> i32 {
+pub fn behind(number: u32, other: u32) -> i32 {
     number.wrapping_sub(other) as i32
 }
 
@@ -133,6 +136,21 @@ impl Window {
         self.next.set(self.next.get().wrapping_add(bytes as u32));
     }
 
+    /// The number of the byte that is waited for.
+    pub fn next(&self) -> u32 {
+        self.next.get()
+    }
+
+    /// Whether the peer has acknowledged all bytes before a number.
+    pub fn has_all_before(&self, number: u32) -> bool {
+        self.acknowledged.get().is_some_and(|(acknowledged, _)| behind(acknowledged, number) >= 0)
+    }
+
+    /// The number behind so many bytes that the peer has not acknowledged.
+    pub fn behind_all(&self, queued: usize) -> Option<u32> {
+        self.acknowledged.get().map(|(acknowledged, _)| acknowledged.wrapping_add(queued as u32))
+    }
+
     /// Whether bytes came that were not acknowledged yet.
     pub fn owes(&self) -> bool {
         self.owed() != 0
@@ -151,7 +169,7 @@ impl Window {
     }
 
     /// Whether the state machine turns a segment away.
-    fn refuses(&self, segment: &Segment) -> bool {
+    pub fn refuses(&self, segment: &Segment) -> bool {
         let (next, end) = (self.next.get(), self.end.get());
         let last = segment.number.wrapping_add(segment.length as u32);
         let holds = |number: u32| behind(number, next) >= 0 && behind(number, end) < 0;

@@ -1,5 +1,6 @@
 //! Between smoltcp's interface and the stack: one packet in, any number out.
 
+use super::marks::urgency;
 use super::segment::seal;
 use super::window::Window;
 use crate::driver::tsc;
@@ -52,16 +53,21 @@ pub struct Leaving<'a> {
 impl TxToken for Leaving<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
         let Leaving { destination, window, muted } = self;
-        let note = |packet: &[u8]| {
-            if let (Some(window), Some(segment)) = (window, packet.get(stack::header_length(&destination)..))
-            {
+        let note = |packet: &mut [u8]| {
+            let start = stack::header_length(&destination);
+            if let (Some(window), Some(segment)) = (window, packet.get_mut(start..)) {
                 window.left(segment);
+                if window.marks.end.get().is_some()
+                    && let Some(urgency) = urgency()
+                {
+                    (urgency.leaves)(window, segment);
+                }
             }
         };
         if muted {
             let mut packet = vec![0; length];
             let result = f(&mut packet);
-            note(&packet);
+            note(&mut packet);
             return result;
         }
         let (mut f, mut result) = (Some(f), None);

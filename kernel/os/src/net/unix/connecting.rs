@@ -1,7 +1,7 @@
 //! Streams and sequences of packets: who listens, and who comes.
 
 use super::names::find;
-use super::{State, Unix, join, make};
+use super::{State, Unix, effective, join, make};
 use crate::errno::{Errno, Result};
 use crate::net::socket::{self, Protocol};
 use alloc::collections::VecDeque;
@@ -21,6 +21,7 @@ impl Unix {
             State::Connected(_) => return Err(Errno::EINVAL),
             State::Listening { backlog: old, .. } => *old = backlog as usize,
             State::Idle => {
+                self.peer.set(effective());
                 *state = State::Listening { backlog: backlog as usize, waiting: VecDeque::new() };
             }
         }
@@ -36,6 +37,7 @@ impl Unix {
             match &mut *self.state.borrow_mut() {
                 State::Listening { waiting, .. } => {
                     if let Some(connection) = waiting.pop_front() {
+                        connection.waits.set(false);
                         let peer = connection.peer_name.borrow().clone();
                         return Ok((connection, peer));
                     }
@@ -56,6 +58,7 @@ impl Unix {
                 *self.state.borrow_mut() = State::Idle;
                 return Ok(());
             }
+            self.name_itself()?;
             let other = find(name)?;
             if !other.is_datagram() {
                 return Err(Errno::EPROTOTYPE);
@@ -69,6 +72,7 @@ impl Unix {
             State::Listening { .. } => return Err(Errno::EINVAL),
             State::Idle => {}
         }
+        self.name_itself()?;
         let mut started = None;
         loop {
             let other = find(name)?;
@@ -83,6 +87,9 @@ impl Unix {
                 let end = make(other.common.clone());
                 *end.name.borrow_mut() = other.name.borrow().clone();
                 join(&this, &end);
+                this.peer.set(other.peer.get());
+                end.peer.set(effective());
+                end.waits.set(true);
                 if let State::Listening { waiting, .. } = &mut *other.state.borrow_mut() {
                     waiting.push_back(end);
                 }

@@ -86,6 +86,12 @@ pub fn forget() {
 }
 
 impl Unix {
+    /// Who tells of itself needs a name: an abstract one, if it has none (`unix(7)`, autobind).
+    pub(super) fn name_itself(&self) -> Result<()> {
+        let is_told = self.common.pass_credentials.get() && self.place.borrow().is_none();
+        if is_told { self.bind_to(&nameless()) } else { Ok(()) }
+    }
+
     pub(super) fn bind_to(&self, name: &[u8]) -> Result<()> {
         let path = parse(name)?;
         if self.place.borrow().is_some() {

@@ -1,6 +1,7 @@
 //! The family's own options (`vsock(7)`, `linux/vm_sockets.h`).
 
 use crate::errno::{Errno, Result};
+use crate::net::socket;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -85,8 +86,7 @@ impl Options {
             BUFFER_MIN_SIZE => self.least.get(),
             BUFFER_MAX_SIZE => self.most.get(),
             CONNECT_TIMEOUT_OLD | CONNECT_TIMEOUT_NEW => {
-                let words = [time / 1_000_000_000, time % 1_000_000_000 / 1000];
-                return Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect());
+                return Ok(socket::timeval_bytes(time));
             }
             _ => return Err(Errno::ENOPROTOOPT),
         };

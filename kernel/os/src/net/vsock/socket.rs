@@ -259,7 +259,7 @@ impl Protocol for Vsock {
         Ok(done)
     }
 
-    fn receive(&self, call: &Call, reply: &mut Reply) -> Result<usize> {
+    fn receive(&self, call: &Call, _: &mut Reply) -> Result<usize> {
         if call.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -288,7 +288,6 @@ impl Protocol for Vsock {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
         }
-        reply.flags = 0;
         Ok(done)
     }
 

@@ -5,6 +5,7 @@ use crate::driver::tsc;
 use crate::errno::Errno;
 use crate::net::stack::{self, Count, NEVER, Packet};
 use crate::net::tcp::connection::Connection;
+use crate::net::tcp::marks::urgency;
 use crate::net::tcp::segment::Segment;
 use crate::net::tcp::wire::instant;
 use crate::sched::wait::Queue;
@@ -35,7 +36,7 @@ impl Engine {
             let room = socket.send_queue() * 3 <= socket.send_capacity() * 2;
             (socket.state(), socket.recv_queue(), socket.send_queue(), room)
         };
-        let before = look(&mut sockets);
+        let mut before = look(&mut sockets);
         let mut after = before;
         // Whether it is known, without asking, that the state machine has nothing to send, and waits for nothing that the timers do not.
         let mut rests = false;
@@ -46,6 +47,17 @@ impl Engine {
         wire.window = Some(&connection.window);
         if let Some((packet, segment)) = arrived {
             connection.vigil.hears(now);
+            if (segment.urgent || connection.window.marks.are_set())
+                && let Some(urgency) = urgency()
+            {
+                // The state machine is asked what it holds.
+                drop(sockets);
+                let (is_news, is_new) = (urgency.arrives)(connection, packet.payload, segment);
+                sockets = connection.sockets.borrow_mut();
+                before = look(&mut sockets);
+                wakes.urgent = is_new;
+                wakes.connection = is_news.then(|| connection.queue.clone());
+            }
             instead = match before.0 {
                 Phase::SynSent if segment.syn => {
                     connection.window.answered(packet.payload, segment);
