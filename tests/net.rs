@@ -4,7 +4,7 @@ use bespoke_tests::clients::pattern;
 use bespoke_tests::{PATIENCE, Scratch, Server, program};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const QUIET: &str = "\"debug.log\" = false\n";
@@ -63,6 +63,18 @@ fn options_of_sockets_and_lingering_are_as_on_linux() {
         let expected = String::from_utf8_lossy(&on_linux.stdout);
         let run = Scratch::for_program(&program, "everything", QUIET).boot(&[]);
         assert_eq!((run.status, run.out.as_str()), (0, &*expected), "{source}: {}", run.err);
+    }
+}
+
+#[test]
+fn senders_urgent_bytes_and_signals_of_sockets_are_as_on_linux() {
+    // The last one ends by a signal that nobody handles.
+    for (source, status) in [("credentials.c", 0), ("urgent.c", 0), ("sigio.c", 128 + 29)] {
+        let program = program(source, "glibc");
+        let on_linux = Command::new(&program).stdin(Stdio::null()).output().expect("it runs here too");
+        let expected = String::from_utf8_lossy(&on_linux.stdout);
+        let run = Scratch::for_program(&program, "everything", QUIET).boot(&[]);
+        assert_eq!((run.status, run.out.as_str()), (status, &*expected), "{source}: {}", run.err);
     }
 }
 

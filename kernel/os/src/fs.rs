@@ -16,6 +16,7 @@ pub mod pipe;
 pub mod proc;
 pub mod root;
 pub mod share;
+pub mod sigio;
 pub mod stdio;
 pub mod synthetic;
 pub mod tmpfs;

@@ -37,6 +37,10 @@ fn fcntl(args: &Args) -> Result<u64> {
         F_SETFD => file::close_on_exec(fd, Some(argument as u32 & FD_CLOEXEC != 0)).map(|_| 0),
         F_GETFL => Ok(u64::from(file.flags.get() & !O_CLOEXEC)),
         F_SETFL => {
+            if (file.flags.get() ^ argument as u32) & FASYNC != 0 {
+                // Files without signals do without.
+                let _ = file::own(&file, fd, F_SETFL, argument);
+            }
             file.flags.set(file.flags.get() & !SETTABLE | argument as u32 & SETTABLE);
             Ok(0)
         }
@@ -53,7 +57,9 @@ fn fcntl(args: &Args) -> Result<u64> {
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => check_lock(&file, argument, true),
         F_GET_SEALS => file.seals().map(|seals| u64::from(seals.get())).ok_or(Errno::EINVAL),
         F_ADD_SEALS => seal(&file, argument as u32),
-        F_GETOWN | F_SETOWN | F_GETSIG | F_SETSIG => Ok(0),
+        F_GETOWN | F_SETOWN | F_GETOWN_EX | F_SETOWN_EX | F_GETSIG | F_SETSIG => {
+            file::own(&file, fd, command as u32, argument)
+        }
         command => controllers()
             .iter()
             .find_map(|controller| (controller.item)(&file, command, argument))

@@ -2,12 +2,16 @@
 
 use super::syscall::{Args, Handler};
 use crate::errno::Result;
-use crate::fs::file;
+use crate::fs::file::{self, Description};
 use crate::memory::user;
+use alloc::rc::Rc;
 use linux_raw_sys::general::{__NR_ioctl, O_NONBLOCK, S_IFMT, S_IFREG};
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
 
 crate::register!("syscall": Handler = { __NR_ioctl => ioctl });
+
+// Serves requests on files of more than one kind; `None`: not this one.
+crate::hook!(fn controllers() -> "ioctl": fn(&Rc<Description>, u64, u32, u64) -> Option<Result<u64>>);
 
 fn ioctl(args: &Args) -> Result<u64> {
     let [fd, request, argument, ..] = args.0;
@@ -26,7 +30,10 @@ fn ioctl(args: &Args) -> Result<u64> {
             let left = file.stat().size.saturating_sub(file.position.get());
             user::write(argument, &(left as u32))?;
         }
-        request => return file.control(request, argument),
+        request => {
+            let served = controllers().iter().find_map(|one| (one.item)(&file, fd, request, argument));
+            return served.unwrap_or_else(|| file.control(request, argument));
+        }
     }
     Ok(0)
 }

@@ -123,6 +123,14 @@ crate::hook!(fn page_writers() -> "file-written": fn(&dyn Pages) -> bool);
 // Told that a file's pages from one on are no longer the frames that mappings show; true: what private mappings have made of them goes too.
 crate::hook!(fn page_listeners() -> "file-changed": fn(&dyn Pages, u64, bool));
 
+// Who gets a file's signals, and which: a file, a descriptor of it, and a command of `fcntl(2)` with its argument.
+crate::hook!(fn owners() -> "file-owner": fn(&Rc<Description>, u64, u32, u64) -> Result<u64>);
+
+/// Has the component for signals of files serve a command of `fcntl(2)`; EINVAL without it. F_SETFL: O_ASYNC is to be as the argument has it.
+pub fn own(file: &Rc<Description>, fd: u64, command: u32, argument: u64) -> Result<u64> {
+    owners().first().map_or(Err(Errno::EINVAL), |owner| (owner.item)(file, fd, command, argument))
+}
+
 /// A file's contents as mappings show them, page by page.
 ///
 /// A frame that was handed out stays what it is until [`forget_pages`] says otherwise: called before a frame is freed (the file shrinks, a cache
