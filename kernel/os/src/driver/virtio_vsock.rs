@@ -44,11 +44,19 @@ struct Device {
     /// Whether packets were lent that the device was not told of.
     unsaid: Cell<bool>,
     events: RefCell<Ring>,
-    told: u64,
 }
 
 fn allocate(count: u16, size: usize) -> Option<u64> {
     frames::allocate_run((usize::from(count) * size).div_ceil(PAGE as usize))
+}
+
+/// Lends the device all buffers that it is to write to, of one size. Where they begin.
+fn lend(ring: &mut Ring, size: usize) -> Option<u64> {
+    let first = allocate(ring.size(), size)?;
+    for id in 0..ring.size() {
+        ring.lend(id, first + u64::from(id) * size as u64, size as u32, true);
+    }
+    Some(first)
 }
 
 fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
@@ -57,14 +65,8 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
     let mut receive = Ring::new(&*transport, RECEIVE, u64::from(RECEIVE_BUFFERS))?;
     let transmit = Ring::new(&*transport, TRANSMIT, u64::from(2 * TRANSMIT_BUFFERS))?;
     let mut events = Ring::new(&*transport, EVENT, u64::from(EVENT_BUFFERS))?;
-    let received = allocate(receive.size(), BUFFER)?;
-    for id in 0..receive.size() {
-        receive.lend(id, received + u64::from(id) * BUFFER as u64, BUFFER as u32, true);
-    }
-    let told = allocate(events.size(), EVENT_SIZE)?;
-    for id in 0..events.size() {
-        events.lend(id, told + u64::from(id) * EVENT_SIZE as u64, EVENT_SIZE as u32, true);
-    }
+    let received = lend(&mut receive, BUFFER)?;
+    lend(&mut events, EVENT_SIZE)?;
     let count = (transmit.size() / 2).min(TRANSMIT_BUFFERS);
     let device = Rc::new(Device {
         cid,
@@ -75,7 +77,6 @@ fn start(transport: Rc<dyn Transport>) -> Option<Rc<dyn Driver>> {
         free: RefCell::new((0..count).collect()),
         unsaid: Cell::new(false),
         events: RefCell::new(events),
-        told,
         transport,
     });
     virtio::ready(&*device.transport);
@@ -121,8 +122,7 @@ impl Driver for Device {
         for _ in 0..most {
             let Some((id, written)) = self.receive.borrow_mut().take() else { break };
             self.arrived(id, written as usize);
-            let physical = self.received + u64::from(id) * BUFFER as u64;
-            self.receive.borrow_mut().lend(id, physical, BUFFER as u32, true);
+            self.receive.borrow_mut().lend_again(id);
         }
         let notice = self.receive.borrow().wants_notice();
         if notice {
@@ -132,8 +132,7 @@ impl Driver for Device {
         while let Some((id, _)) = { self.events.borrow_mut().take() } {
             // The only one that there is: the transport was reset.
             renewed = true;
-            let physical = self.told + u64::from(id) * EVENT_SIZE as u64;
-            self.events.borrow_mut().lend(id, physical, EVENT_SIZE as u32, true);
+            self.events.borrow_mut().lend_again(id);
         }
         if renewed {
             self.transport.notify(EVENT);

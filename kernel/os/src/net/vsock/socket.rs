@@ -360,6 +360,10 @@ impl Protocol for Vsock {
             return Err(Errno::ENOPROTOOPT);
         }
         self.options.set(name, value)?;
+        // For connections that come from now on.
+        if let Some(listener) = self.listener() {
+            listener.room.set(self.options.room());
+        }
         if let Some(connection) = self.connection() {
             connection.room.set(self.options.room());
         }
