@@ -236,7 +236,7 @@ fn what_is_left_out_is_refused_as_by_linux_and_named() {
         &program,
         "everything",
         &format!(
-            "{QUIET}\"net.passing\" = false\n\"net.socketpair\" = false\n\"net.unix\" = false\n\"net.packet-info\" = false\n\"net.udp\" = false\n"
+            "{QUIET}\"net.passing\" = false\n\"net.socketpair\" = false\n\"net.unix\" = false\n\"net.unix.credentials\" = false\n\"net.packet-info\" = false\n\"net.udp\" = false\n"
         ),
     );
     let run = scratch.boot(&["kinds"]);

@@ -1,7 +1,9 @@
 //! TCP with peers that vanish, forget, forge or are slow: segments by hand, and a program that does what its peers say.
 
-use bespoke_tests::segments::{ACK, FIN, Packing, RESET, SYN, Segment, Stream, checksum, frame_4};
-use bespoke_tests::wire::{self, Wire};
+use bespoke_tests::segments::{
+    ACK, FIN, Packing, RESET, SYN, Segment, Stream, URGENT, checksum, control_6, frame_4, frame_6,
+};
+use bespoke_tests::wire::{self, GUEST_LINK_LOCAL, GUEST_MAC, PEER_LINK_LOCAL, Wire};
 use bespoke_tests::{Scratch, Server, program};
 
 fn machine(set: &str, args: &[&str]) -> (Server, Wire) {
@@ -213,6 +215,81 @@ fn segments_fit_a_narrow_way() {
     let got = stream.drain(next, &[], again.body, |got| got.len() >= 20_000);
     assert!(got == pattern(20_000), "the bytes differ");
     assert!(stream.came().iter().all(|segment| segment.packet.len() <= 700));
+}
+
+/// A router says the same of a packet of IPv6.
+fn too_big_6(packet: &[u8], mtu: u32) -> Vec<u8> {
+    let message = [&[2, 0, 0, 0][..], &mtu.to_be_bytes(), &packet[..1200]].concat();
+    let message = control_6(PEER_LINK_LOCAL, GUEST_LINK_LOCAL, message);
+    frame_6(GUEST_MAC, PEER_LINK_LOCAL, GUEST_LINK_LOCAL, 58, &message)
+}
+
+#[test]
+fn segments_of_ipv6_fit_a_narrow_way() {
+    let (_server, mut wire) = machine("", &[]);
+    let mut stream = Stream::new(&mut wire, 30_011, 7);
+    stream.packing = Packing::Six;
+    stream.request();
+    stream.answered();
+    stream.acknowledge();
+    let full = |segment: &Segment| segment.packet.len() == 1500;
+    stream.tell("send 3000");
+    let first = stream.wanted;
+    let large = stream.come("a full segment", full);
+    let mut forged = large.packet.clone();
+    forged[44..48].copy_from_slice(&first.wrapping_sub(1_000_000).to_be_bytes());
+    stream.send_frame(&too_big_6(&forged, 1300));
+    let next = stream.next;
+    stream.drain(next, &[], Vec::new(), |got| got.len() >= 3000);
+    stream.tell("send 20000");
+    let large = stream.come("a full segment still", full);
+    let wanted = stream.wanted;
+    stream.send_frame(&too_big_6(&large.packet, 1400));
+    let less =
+        stream.come("less at once", |segment| segment.number == wanted && segment.packet.len() <= 1400);
+    assert_eq!(less.packet.len(), 1400);
+    // No link of IPv6 is as narrow as that (RFC 8200, section 5): whoever says so gets no more than the least.
+    stream.send_frame(&too_big_6(&less.packet, 600));
+    let least =
+        stream.come("less once more", |segment| segment.number == wanted && segment.packet.len() <= 1280);
+    assert_eq!(least.packet.len(), 1280);
+    stream.wanted = least.end();
+    stream.acknowledge();
+    let mut got = stream.drain(next, &[], least.body, |got| got.len() >= 20_000);
+    got.truncate(20_000);
+    assert!(got == pattern(20_000), "the bytes differ");
+    assert!(stream.came().iter().all(|segment| segment.packet.len() <= 1280));
+}
+
+#[test]
+fn urgent_bytes_are_told_of() {
+    let (server, mut wire) = machine("", &[]);
+    let mut stream = Stream::open(&mut wire, 30_012);
+    stream.tell("urgent");
+    let wanted = stream.wanted;
+    for time in ["what is urgent", "what is urgent once more"] {
+        let said = stream.come(time, |segment| segment.number == wanted && !segment.body.is_empty());
+        assert_eq!((said.flags & URGENT, said.urgent, &said.body[..]), (URGENT, 4, &b"abcX"[..]), "{time}");
+    }
+    server.says("30012 urgent: 4");
+    stream.wanted = wanted.wrapping_add(4);
+    stream.tell("send 5");
+    let plain = stream.come("what is not", |segment| segment.body == b"abcde");
+    assert_eq!((plain.flags & URGENT, plain.urgent), (0, 0));
+    stream.wanted = plain.end();
+    stream.urgent = 9;
+    stream.say(b"special\nX");
+    server.says("30012 special: 88");
+    // Told of where nothing will be for long, and by somebody who guesses.
+    stream.urgent = 0xffff;
+    stream.say(b"special\n");
+    server.says("30012 special: Resource temporarily unavailable");
+    for number in [stream.next.wrapping_sub(1_000_000), stream.next.wrapping_add(10_000_000)] {
+        stream.send(ACK, number, b"?");
+    }
+    stream.urgent = 0;
+    stream.tell("alive");
+    server.says("30012 alive: 0");
 }
 
 #[test]

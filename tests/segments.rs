@@ -14,6 +14,9 @@ pub const PUSH: u8 = 8;
 /// See [`FIN`].
 pub const ACK: u8 = 16;
 
+/// See [`FIN`].
+pub const URGENT: u8 = 32;
+
 const PORT: u16 = 7;
 const TCP: u8 = 6;
 const CONTROL_6: u8 = 58;
@@ -81,6 +84,8 @@ pub struct Segment {
     pub flags: u8,
     /// Bytes that it takes, as they are to be understood.
     pub window: u32,
+    /// Where what is urgent ends, as it is told.
+    pub urgent: u16,
     /// Its bytes.
     pub body: Vec<u8>,
     /// The IP packet that it came in.
@@ -112,13 +117,26 @@ pub struct Stream<'a> {
     pub seen: u32,
     /// The window that is told.
     pub window: u16,
+    /// Where what is urgent ends, behind the number of each segment; zero: nothing is.
+    pub urgent: u16,
 }
 
 impl<'a> Stream<'a> {
     /// An end from which nothing has been sent yet.
     pub fn new(wire: &'a mut Wire, port: u16, theirs: u16) -> Self {
         let packing = Packing::Four;
-        Self { wire, port, theirs, shift: 0, packing, next: 1_000_000, wanted: 0, seen: 0, window: 65535 }
+        Self {
+            wire,
+            port,
+            theirs,
+            shift: 0,
+            packing,
+            next: 1_000_000,
+            wanted: 0,
+            seen: 0,
+            window: 65535,
+            urgent: 0,
+        }
     }
 
     /// Asks for a connection, and says no more.
@@ -155,9 +173,11 @@ impl<'a> Stream<'a> {
         let mut segment =
             [&self.port.to_be_bytes()[..], &self.theirs.to_be_bytes(), &number.to_be_bytes()].concat();
         segment.extend(if flags & ACK != 0 { self.wanted } else { 0 }.to_be_bytes());
-        segment.extend([(20 + options.len() as u8) << 2, flags]);
+        let urgent = if self.urgent > 0 { URGENT } else { 0 };
+        segment.extend([(20 + options.len() as u8) << 2, flags | urgent]);
         segment.extend(self.window.to_be_bytes());
-        segment.extend([0; 4]);
+        segment.extend([0; 2]);
+        segment.extend(self.urgent.to_be_bytes());
         segment.extend(options);
         segment.extend(body);
         let length = (segment.len() as u16).to_be_bytes();
@@ -337,6 +357,7 @@ fn segment(frame: &[u8], port: u16, shift: u8) -> Option<Segment> {
         acknowledged: word(8),
         flags,
         window: (word(14) >> 16) << if flags & SYN != 0 { 0 } else { shift },
+        urgent: word(16) as u16,
         body: segment[usize::from(header[12] >> 4) * 4..].to_vec(),
         packet: packet.to_vec(),
     })

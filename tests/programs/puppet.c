@@ -78,6 +78,10 @@ static int obey(int fd, int port, const char *line) {
         usleep(a * 1000);
     } else if (!strcmp(word, "send")) {
         say(port, word, send_pattern(fd, a));
+    } else if (!strcmp(word, "urgent")) {
+        say(port, word, send(fd, "abcX", 4, MSG_OOB));
+    } else if (!strcmp(word, "special")) {
+        say(port, word, recv(fd, bytes, 1, MSG_OOB) == 1 ? bytes[0] : -1);
     } else if (!strcmp(word, "take")) {
         long got = 0, now = 1;
         while (got < a && (now = read(fd, bytes, a - got < (int)sizeof bytes ? a - got : (int)sizeof bytes)) > 0)
