@@ -3,11 +3,10 @@
 use bespoke_kernel::Payload;
 use bespoke_kernel::run::{self, Accel, Console, Machine, Options, RunError, Running};
 use bespoke_model::Config;
-use bespoke_tests::{bespoke, program, workspace};
+use bespoke_tests::{bespoke, workspace};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
