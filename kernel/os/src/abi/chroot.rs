@@ -32,13 +32,13 @@ fn below<'p>(directory: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
 
 fn start(path: &mut Vec<u8>) -> Rc<dyn Node> {
     let root = root();
-    *path = root.path();
+    root.copy_path(path);
     root.node.clone()
 }
 
 fn up(place: &mut Vec<u8>) -> Result<Rc<dyn Node>> {
     let root = root();
-    if *place == root.path() {
+    if root.is_at(place) {
         return Ok(root.node.clone());
     }
     path::leave(place);

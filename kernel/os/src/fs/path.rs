@@ -57,6 +57,16 @@ impl Location {
         self.path.borrow().clone()
     }
 
+    /// Has a path begin with its own.
+    pub fn copy_path(&self, to: &mut Vec<u8>) {
+        to.clear();
+        to.extend_from_slice(&self.path.borrow());
+    }
+
+    pub fn is_at(&self, path: &[u8]) -> bool {
+        *self.path.borrow() == path
+    }
+
     /// Whether it is a file or directory that has lost its last name.
     pub fn is_removed(&self) -> bool {
         matches!(self.node.kind(), S_IFREG | S_IFDIR) && self.node.stat().links == 0
@@ -268,15 +278,15 @@ pub fn walk(from: &Rc<Location>, path: &[u8], last: Last) -> Result<Target> {
     let mut links = 0;
     let mut must_be_directory = path.ends_with(b"/");
     // Where the walk has come to.
-    let mut place;
-    let mut node;
-    if path.starts_with(b"/") {
-        place = Vec::new();
-        node = begin(&mut place);
+    let is_absolute = path.starts_with(b"/");
+    let above = if is_absolute { 0 } else { from.path.borrow().len() };
+    let mut place = Vec::with_capacity(above + 1 + path.len());
+    let mut node = if is_absolute {
+        begin(&mut place)
     } else {
-        place = from.path();
-        node = from.node.clone();
-    }
+        from.copy_path(&mut place);
+        from.node.clone()
+    };
     let mut is_directory = node.is_directory();
     // What is walked, and how far that has come. A link's target takes the place of its name.
     let mut text = Cow::Borrowed(path);

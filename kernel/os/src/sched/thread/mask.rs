@@ -92,8 +92,10 @@ impl Thread {
         if self.has_signal() {
             raise_attention();
         }
-        let left = shared & mask & !before;
-        for number in (1..=u64::BITS).filter(|&number| left & bit(number) != 0) {
+        let mut left = shared & mask & !before;
+        while left != 0 {
+            let number = left.trailing_zeros() + 1;
+            left &= left - 1;
             if let Some(taker) = taker(number) {
                 notify_of_shared(&taker, number);
             }
