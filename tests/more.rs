@@ -73,7 +73,8 @@ fn web_servers() {
     let lighttpd =
         "server.document-root = '/www'\nserver.port = 80\nserver.modules = ()\n".replace('\'', "\\\"");
     let lighttpd = format!("{page}\"/etc/conf\" = \"{}\"\n", lighttpd.replace('\n', "\\n"));
-    let haproxy = "[text]\n\"/etc/conf\" = \"\"\"\ndefaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\n\
+    let haproxy = "[text]\n\"/jail/keep\" = \"\"\n\"/etc/conf\" = \"\"\"\nglobal\n  chroot /jail\n  uid 65534\n  gid 65534\n\
+        defaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\n\
         frontend all\n  bind :80\n  http-request return status 200 content-type text/plain string \"a page\"\n\"\"\"\n";
     for (program, arguments, more) in [
         ("/usr/bin/caddy", &["file-server", "--listen", ":80", "--root", "/www"][..], page),
