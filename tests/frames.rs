@@ -171,8 +171,14 @@ fn what_the_network_tells_of_names_and_what_programs_see_of_interfaces() {
     let run = scratch.boot(&["-f", "/etc/resolv.conf"]);
     assert_eq!((run.status, run.out.as_str()), (0, "nameserver 10.0.2.3\n"), "{}", run.err);
     let run = scratch.boot(&["-i"]);
-    for line in ["lo 127.0.0.1\n", "lo ::1\n", "eth0 10.0.2.15\n", "eth0 fe80::5054:ff:fe12:3456\n", "1 2\n"]
-    {
+    for line in [
+        "lo 127.0.0.1\n",
+        "lo ::1\n",
+        "eth0 10.0.2.15\n",
+        "eth0 fe80::5054:ff:fe12:3456\n",
+        "lo counted both ways\n",
+        "1 2\n",
+    ] {
         assert!(run.status == 0 && run.out.contains(line), "{line}: {}", run.out);
     }
     let files = [

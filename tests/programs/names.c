@@ -15,8 +15,20 @@ static void print_address(const char *before, const struct sockaddr *address) {
     printf("%s %s\n", before, text);
 }
 
+/* Whether an interface has counted a datagram to itself; `struct rtnl_link_stats` begins with packets received and sent, then bytes. */
+static const char *counted(const unsigned *counts) {
+    if (!counts || counts[0] < 1 || counts[2] < 128)
+        return "nothing";
+    return counts[0] == counts[1] && counts[2] == counts[3] ? "both ways" : "one way";
+}
+
 static int interfaces(void) {
     struct ifaddrs *all;
+    struct sockaddr_in self = {.sin_family = AF_INET, .sin_port = htons(9999), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
+    char bytes[100] = {0};
+    if (sendto(socket_fd, bytes, sizeof bytes, 0, (struct sockaddr *)&self, sizeof self) != sizeof bytes)
+        perror("sendto");
     if (getifaddrs(&all) != 0) {
         perror("getifaddrs");
         return 1;
@@ -24,6 +36,8 @@ static int interfaces(void) {
     for (struct ifaddrs *one = all; one; one = one->ifa_next)
         if (one->ifa_addr && (one->ifa_addr->sa_family == AF_INET || one->ifa_addr->sa_family == AF_INET6))
             print_address(one->ifa_name, one->ifa_addr);
+        else if (one->ifa_addr && one->ifa_addr->sa_family == AF_PACKET && !strcmp(one->ifa_name, "lo"))
+            printf("lo counted %s\n", counted(one->ifa_data));
     printf("%u %u\n", if_nametoindex("lo"), if_nametoindex("eth0"));
     return 0;
 }

@@ -2,7 +2,7 @@
 
 use super::interfaces::{self, Interface};
 use super::socket::{Call, Common, Family, Protocol, Reply};
-use super::stack::{self, OwnAddress};
+use super::stack::{self, Count, OwnAddress, counted};
 use crate::errno::{Errno, Result};
 use crate::fs::file::Readiness;
 use crate::sched::wait::Queue;
@@ -99,6 +99,18 @@ fn name(interface: &Interface) -> Vec<u8> {
     [interface.name.as_bytes(), &[0]].concat()
 }
 
+/// What went over an interface, as the first words of `struct rtnl_link_stats` have it: packets, bytes, errors and what was dropped, each
+/// received and sent.
+fn went_over(interface: &Interface) -> [u64; 8] {
+    if interface.flags & interfaces::LOOPBACK != 0 {
+        let [packets, bytes] = [Count::LocalPackets, Count::LocalBytes].map(counted);
+        return [packets, packets, bytes, bytes, 0, 0, 0, 0];
+    }
+    let [packets_in, packets_out] = [Count::FramesIn, Count::FramesOut].map(counted);
+    let [bytes_in, bytes_out, unsent] = [Count::BytesIn, Count::BytesOut, Count::FramesUnsent].map(counted);
+    [packets_in, packets_out, bytes_in, bytes_out, 0, 0, 0, unsent]
+}
+
 /// `struct ifinfomsg`, and what belongs to it.
 fn link(interface: &Interface, number: u32) -> Vec<u8> {
     const UP: u8 = 6;
@@ -108,11 +120,20 @@ fn link(interface: &Interface, number: u32) -> Vec<u8> {
     body[4..8].copy_from_slice(&interface.index.to_le_bytes());
     body[8..12].copy_from_slice(&interface.flags.to_le_bytes());
     let state = if interface.flags & interfaces::LOOPBACK != 0 { UNKNOWN } else { UP };
+    // `struct rtnl_link_stats` and `struct rtnl_link_stats64`, of Linux 6.1.
+    let mut words = [0; 24 * 4];
+    let mut long_words = [0; 25 * 8];
+    for (index, count) in went_over(interface).into_iter().enumerate() {
+        words[4 * index..][..4].copy_from_slice(&(count as u32).to_le_bytes());
+        long_words[8 * index..][..8].copy_from_slice(&count.to_le_bytes());
+    }
     Message::new(NEW_LINK, MULTI, number, &body)
         .with(1, &interface.mac)
         .with(2, &interface.broadcast_mac)
         .with(3, &name(interface))
         .with(4, &interface.mtu.to_le_bytes())
+        .with(7, &words)
+        .with(23, &long_words)
         .with(13, &1000u32.to_le_bytes())
         .with(16, &[state])
         .end()
