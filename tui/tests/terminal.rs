@@ -60,6 +60,13 @@ impl Session {
         self.screen.lock().unwrap().screen().contents()
     }
 
+    /// Has the terminal be of another size, before anything is drawn for it.
+    fn resizes(&self, rows: u16, cols: u16) {
+        let mut screen = self.screen.lock().unwrap();
+        screen.screen_mut().set_size(rows, cols);
+        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+    }
+
     #[track_caller]
     fn sees(&self, what: &str) {
         let start = Instant::now();
@@ -236,11 +243,9 @@ fn waiting_costs_nothing() {
 fn a_terminal_that_is_too_small_says_so() {
     let mut session = Session::start(TempDir::new().unwrap(), &[]);
     session.sees("Linux interface");
-    session.master.resize(PtySize { rows: 8, cols: 30, pixel_width: 0, pixel_height: 0 }).unwrap();
-    session.screen.lock().unwrap().screen_mut().set_size(8, 30);
+    session.resizes(8, 30);
     session.sees("is too small");
-    session.master.resize(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
-    session.screen.lock().unwrap().screen_mut().set_size(24, 80);
+    session.resizes(24, 80);
     session.sees("Linux interface");
     session.types("q", "");
     session.ends();
