@@ -435,9 +435,7 @@ impl Running {
             asked: Arc::default(),
             control: control.map(|control| Arc::new(Mutex::new(control))),
         };
-        if network::backend(options).is_some() {
-            backlog::lengthen(&options.ports, stopper.clone());
-        }
+        backlog::lengthen(&options.ports, stopper.clone());
         Ok(Self { child, status, errors, started, deadline: options.deadline, stopper })
     }
 

@@ -4,8 +4,7 @@
 //! what comes, and each client tries again after one second, then two, then four. The length of the backlog belongs to the listening socket and
 //! may be set anew at any time (listen(2)), by whoever holds a descriptor of it; a parent gets one of its child's by pidfd_getfd(2).
 
-use super::Publish;
-use super::Stopper;
+use super::{Publish, Stopper};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::collections::BTreeSet;
