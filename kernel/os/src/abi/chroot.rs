@@ -24,12 +24,6 @@ fn root() -> Rc<Location> {
     chosen.unwrap_or_else(path::root)
 }
 
-/// What of a path lies below a directory; empty for the directory's own.
-fn below<'p>(directory: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
-    let rest = path.strip_prefix(directory)?;
-    if rest.is_empty() || directory == b"/" { Some(rest) } else { rest.strip_prefix(b"/") }
-}
-
 fn start(path: &mut Vec<u8>) -> Rc<dyn Node> {
     let root = root();
     root.copy_path(path);
@@ -48,7 +42,7 @@ fn up(place: &mut Vec<u8>) -> Result<Rc<dyn Node>> {
 fn find(place: &[u8]) -> Result<Rc<Location>> {
     let root = root();
     // From the program's root, where it may not be allowed to pass through what is above.
-    let (from, rest) = match below(&root.path(), place) {
+    let (from, rest) = match path::below(&root.path(), place) {
         Some(rest) => (root, rest),
         None => (path::root(), &place[1..]),
     };
@@ -56,7 +50,7 @@ fn find(place: &[u8]) -> Result<Rc<Location>> {
 }
 
 fn seen(place: &[u8]) -> Option<Vec<u8>> {
-    Some([b"/", below(&root().path(), place)?].concat())
+    Some([b"/", path::below(&root().path(), place)?].concat())
 }
 
 fn chroot(args: &Args) -> Result<u64> {

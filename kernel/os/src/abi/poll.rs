@@ -1,6 +1,6 @@
 //! `poll(2)`, `ppoll(2)`, `select(2)`, `pselect6(2)`.
 
-use super::syscall::{Args, Handler, duration};
+use super::syscall::{Args, Handler, limit};
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{self, Description, Readiness};
@@ -103,7 +103,7 @@ fn poll(args: &Args) -> Result<u64> {
 
 fn ppoll(args: &Args) -> Result<u64> {
     let [list, count, address, mask, ..] = args.0;
-    let time = if address == 0 { None } else { Some(duration(&user::read(address)?)?) };
+    let time = limit(address)?;
     with_limit(
         address,
         time,
@@ -183,7 +183,7 @@ fn select(args: &Args) -> Result<u64> {
 
 fn pselect(args: &Args) -> Result<u64> {
     let [count, read, write, except, address, mask] = args.0;
-    let time = if address == 0 { None } else { Some(duration(&user::read(address)?)?) };
+    let time = limit(address)?;
     // The sixth argument points at the address of the mask and its size.
     let mask = if mask == 0 { 0 } else { user::read::<u64>(mask)? };
     with_limit(

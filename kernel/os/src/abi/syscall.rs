@@ -2,6 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::hardening::isolation;
+use crate::memory::user;
 use crate::sched::trap::{
     self, Frame, KERNEL_CODE, KERNEL_DATA, KERNEL_STACK_TOP, SYSCALL, USER_CODE, USER_DATA,
 };
@@ -109,4 +110,9 @@ pub fn duration(time: &__kernel_timespec) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     Ok((time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64))
+}
+
+/// How long a call may wait, in nanoseconds, by the `timespec` at an address; zero: for as long as it takes.
+pub fn limit(address: u64) -> Result<Option<u64>> {
+    if address == 0 { Ok(None) } else { Ok(Some(duration(&user::read(address)?)?)) }
 }

@@ -4,7 +4,7 @@
 //! ready and not what is watched.
 
 use super::file::{self, Access, Description, File, Readiness, Stat};
-use crate::abi::syscall::{Args, Handler, duration};
+use crate::abi::syscall::{Args, Handler, limit};
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::list;
@@ -337,6 +337,6 @@ fn epoll_pwait(args: &Args) -> Result<u64> {
 
 fn epoll_pwait2(args: &Args) -> Result<u64> {
     let [fd, to, most, time, mask, _] = args.0;
-    let time = if time == 0 { None } else { Some(duration(&user::read(time)?)?) };
+    let time = limit(time)?;
     with_user_mask(mask, || wait(fd, to, most as i32, time))
 }

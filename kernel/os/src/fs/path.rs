@@ -129,13 +129,12 @@ pub fn moved(from: &[u8], to: &[u8], node: &Rc<dyn Node>) {
     let moved = node.stat().key();
     let follow = |location: &Location| {
         let path = location.path();
-        match path.strip_prefix(from) {
+        match below(from, &path) {
             // What has lost this very name before has not moved.
             Some(b"") if location.node.stat().key() != moved => {}
-            Some(below) if below.is_empty() || below.starts_with(b"/") => {
-                *location.path.borrow() = [to, below].concat();
-            }
-            _ => {}
+            Some(b"") => *location.path.borrow() = to.to_vec(),
+            Some(rest) => *location.path.borrow() = join(to, rest),
+            None => {}
         }
     };
     follow(&working_directory());
@@ -153,6 +152,12 @@ pub fn seen(path: &[u8]) -> Option<Vec<u8>> {
 /// What is at a path without links, `.` and `..`, wherever the program's root is.
 pub fn find(path: &[u8]) -> Result<Rc<Location>> {
     jail().map_or_else(|| resolve(&root(), path, true), |jail| (jail.find)(path))
+}
+
+/// What of a path lies below a directory; empty for the directory's own.
+pub fn below<'p>(directory: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
+    let rest = path.strip_prefix(directory)?;
+    if rest.is_empty() || directory == b"/" { Some(rest) } else { rest.strip_prefix(b"/") }
 }
 
 /// The path of a name in a directory.

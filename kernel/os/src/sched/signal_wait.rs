@@ -2,7 +2,7 @@
 
 use super::post::Signal;
 use super::{signal, thread, timer};
-use crate::abi::syscall::{Args, Handler, duration};
+use crate::abi::syscall::{Args, Handler, limit};
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
@@ -16,10 +16,7 @@ fn sigtimedwait(args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let set: u64 = user::read(set)?;
-    let deadline = match timeout {
-        0 => None,
-        at => Some(tsc::now().saturating_add(duration(&user::read(at)?)?)),
-    };
+    let deadline = limit(timeout)?.map(|time| tsc::now().saturating_add(time));
     let signal = wait(set, deadline)?;
     if info != 0 {
         let mut bytes = [0u64; 16];

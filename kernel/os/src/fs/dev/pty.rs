@@ -11,8 +11,9 @@ use crate::cell::KernelCell;
 use crate::console::discipline::controlling::Opener;
 use crate::console::discipline::{Port, Terminal};
 use crate::errno::{Errno, Result};
-use crate::fs::file::Stat;
+use crate::fs::file::{Access, Stat};
 use crate::list;
+use crate::memory::user;
 use crate::sched::wait::Queue;
 use crate::typed::Typed;
 use alloc::collections::VecDeque;
@@ -54,6 +55,35 @@ struct Pair {
 }
 
 static PAIRS: KernelCell<Vec<Weak<Pair>>> = KernelCell::new(Vec::new());
+
+/// Passes what one side writes on to the other, as far as there is `room`, for which it waits: `give` says how much it took of at most that much.
+fn pass(
+    from: u64,
+    count: usize,
+    access: Access,
+    waiting: &Queue,
+    room: impl Fn() -> Result<usize>,
+    give: impl Fn(&[u8]) -> usize,
+) -> Result<usize> {
+    let mut chunk = [0u8; 256];
+    let mut done = 0;
+    while done < count {
+        let taken = room().and_then(|room| match room {
+            0 if access.nonblocking => Err(Errno::EAGAIN),
+            0 => waiting.wait().map(|()| 0),
+            room => {
+                let bytes = &mut chunk[..room.min(256).min(count - done)];
+                user::read_bytes(from + done as u64, bytes)?;
+                Ok(give(bytes))
+            }
+        });
+        match taken {
+            Err(_) if done > 0 => break,
+            taken => done += taken?,
+        }
+    }
+    Ok(done)
+}
 
 /// The pair of a number, while its master is open.
 fn find(index: usize) -> Option<Rc<Pair>> {

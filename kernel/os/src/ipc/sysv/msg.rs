@@ -160,9 +160,6 @@ fn msgrcv(args: &Args) -> Result<u64> {
 
 fn msgctl(args: &Args) -> Result<u64> {
     let [id, command, address, ..] = args.0;
-    if (id as i32) < 0 {
-        return Err(Errno::EINVAL);
-    }
     let object = QUEUES.borrow().find(id)?;
     let queue = &object.item;
     match command as u32 & !VERSION_64 {

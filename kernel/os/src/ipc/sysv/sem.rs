@@ -1,7 +1,7 @@
 //! Semaphores of System V (`semget(2)`, `semop(2)`, `semctl(2)`).
 
 use super::{NOWAIT, Object, READ, RMID, SET, STAT, Table, VERSION_64, WRITE, now};
-use crate::abi::syscall::{Args, Handler, duration};
+use crate::abi::syscall::{Args, Handler, limit};
 use crate::cell::KernelCell;
 use crate::driver::tsc;
 use crate::errno::{Errno, Result};
@@ -11,7 +11,7 @@ use crate::sched::wait::Queue;
 use crate::sched::wait_many::wait_in;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use linux_raw_sys::general::{__NR_semctl, __NR_semget, __NR_semop, __NR_semtimedop, __kernel_timespec};
+use linux_raw_sys::general::{__NR_semctl, __NR_semget, __NR_semop, __NR_semtimedop};
 
 crate::register!("syscall": Handler = {
     __NR_semget => semget,
@@ -85,13 +85,7 @@ fn semop(args: &Args) -> Result<u64> {
 
 fn semtimedop(args: &Args) -> Result<u64> {
     let [id, operations, count, timeout, ..] = args.0;
-    let deadline = match timeout {
-        0 => None,
-        timeout => {
-            let span: __kernel_timespec = user::read(timeout)?;
-            Some(tsc::now().saturating_add(duration(&span)?))
-        }
-    };
+    let deadline = limit(timeout)?.map(|time| tsc::now().saturating_add(time));
     operate(id, operations, count, deadline)
 }
 
@@ -175,9 +169,6 @@ fn assign(object: &Object<Set>, first: usize, values: &[u16]) {
 
 fn semctl(args: &Args) -> Result<u64> {
     let [id, index, command, argument, ..] = args.0;
-    if (id as i32) < 0 {
-        return Err(Errno::EINVAL);
-    }
     let object = SETS.borrow().find(id)?;
     let set = &object.item;
     let command = command as u32 & !VERSION_64;

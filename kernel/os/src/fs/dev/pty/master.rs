@@ -1,7 +1,7 @@
 //! The side that plays keys and screen.
 
-use super::Pair;
 use super::slave;
+use super::{Pair, pass};
 use crate::console::discipline::Port;
 use crate::console::discipline::controlling;
 use crate::errno::{Errno, Result};
@@ -81,34 +81,22 @@ impl File for Master {
 
     fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
         let pair = &self.0;
-        let mut chunk = [0u8; 256];
-        let mut done = 0;
-        while done < count {
-            if !pair.typed.has_room() {
-                let waited = if access.nonblocking { Err(Errno::EAGAIN) } else { pair.waiting.wait() };
-                match waited {
-                    Err(_) if done > 0 => break,
-                    result => result?,
-                }
-                continue;
-            }
-            let length = chunk.len().min(count - done);
-            match user::read_bytes(from + done as u64, &mut chunk[..length]) {
-                Err(_) if done > 0 => break,
-                result => result?,
-            }
-            for &byte in &chunk[..length] {
+        let room = || Ok(if pair.typed.has_room() { usize::MAX } else { 0 });
+        pass(from, count, access, &pair.waiting, room, |bytes| {
+            let mut taken = 0;
+            for &byte in bytes {
+                // A line takes the room of all its bytes when it ends.
                 if !pair.typed.has_room() {
                     break;
                 }
                 pair.terminal.receive(&**pair, byte);
-                done += 1;
+                taken += 1;
             }
             pair.typed.queue.wake_all();
             // What was echoed.
             pair.waiting.wake_all();
-        }
-        Ok(done)
+            taken
+        })
     }
 
     fn stat(&self) -> Stat {

@@ -1,11 +1,10 @@
 //! The side that is a terminal.
 
-use super::Pair;
+use super::{Pair, pass};
 use crate::console::discipline::Port;
 use crate::console::discipline::controlling;
 use crate::errno::{Errno, Result};
 use crate::fs::file::{Access, File, Readiness, Stat};
-use crate::memory::user;
 use crate::sched::wait::Queue;
 use alloc::rc::Rc;
 use linux_raw_sys::general::{O_ACCMODE, O_NOCTTY, O_WRONLY};
@@ -77,32 +76,12 @@ impl File for Slave {
 
     fn write(&self, from: u64, count: usize, access: Access) -> Result<usize> {
         let pair = &self.0;
-        let mut chunk = [0u8; 256];
-        let mut done = 0;
-        while done < count {
-            let room = pair.room();
-            if room == 0 || pair.is_hung_up() {
-                let waited = match () {
-                    () if pair.is_hung_up() => Err(Errno::EIO),
-                    () if access.nonblocking => Err(Errno::EAGAIN),
-                    () => pair.typed.queue.wait(),
-                };
-                match waited {
-                    Err(_) if done > 0 => break,
-                    result => result?,
-                }
-                continue;
-            }
-            let length = chunk.len().min(count - done).min(room);
-            match user::read_bytes(from + done as u64, &mut chunk[..length]) {
-                Err(_) if done > 0 => break,
-                result => result?,
-            }
-            pair.show(&chunk[..length]);
+        let room = || if pair.is_hung_up() { Err(Errno::EIO) } else { Ok(pair.room()) };
+        pass(from, count, access, &pair.typed.queue, room, |bytes| {
+            pair.show(bytes);
             pair.waiting.wake_all();
-            done += length;
-        }
-        Ok(done)
+            bytes.len()
+        })
     }
 
     fn stat(&self) -> Stat {
