@@ -54,7 +54,7 @@ impl Expire for Timer {
         if times > 0 {
             // Time of the processor is used by the current thread: that one is asked first.
             let user = Some(thread::current()).filter(|thread| {
-                self.signal != SIGALRM && thread.blocked_signals.get() & 1 << (self.signal - 1) == 0
+                self.signal != SIGALRM && thread.blocked_signals.get() & thread::bit(self.signal) == 0
             });
             let signal = Signal { number: self.signal, code: SI_KERNEL as i32, detail: [0; 3] };
             post::send(user.as_ref(), &signal);

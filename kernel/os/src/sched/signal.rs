@@ -3,7 +3,7 @@
 mod deliver;
 
 use super::post::Signal;
-use super::thread::{self, PROCESS_SIGNALS, Thread, notify, notify_of_shared, taker};
+use super::thread::{self, PROCESS_SIGNALS, Thread, bit, notify, notify_of_shared, taker};
 use crate::abi::process::credentials;
 use crate::abi::syscall::{Args, Handler};
 use crate::boot::poweroff::power_off;
@@ -61,10 +61,6 @@ fn index(signal: u64) -> Result<usize> {
         1..=64 => Ok(signal as usize - 1),
         _ => Err(Errno::EINVAL),
     }
-}
-
-fn bit(number: u32) -> u64 {
-    1 << (number - 1)
 }
 
 fn action(number: u32) -> Action {

@@ -6,7 +6,7 @@ mod stack;
 mod usage;
 
 pub use idle::{Idle, wait_until};
-pub use mask::{PROCESS_SIGNALS, notify, notify_of_shared, taker, with_mask};
+pub use mask::{PROCESS_SIGNALS, bit, notify, notify_of_shared, taker, with_mask};
 pub use usage::{all_cycles, cycles_of, own_cycles};
 
 use idle::next_ready;

@@ -24,7 +24,8 @@ pub fn with_mask(mask: u64, call: impl FnOnce() -> Result<u64>) -> Result<u64> {
     result
 }
 
-fn bit(number: u32) -> u64 {
+/// A signal in a set of them.
+pub fn bit(number: u32) -> u64 {
     1 << (number - 1)
 }
 
@@ -66,8 +67,7 @@ impl Thread {
 
     /// Signals that are for this thread to handle now: its own, and those of the process that it was told of.
     pub fn deliverable(&self) -> u64 {
-        let shared = PROCESS_SIGNALS.load(Ordering::Relaxed) & self.shared_signals.get();
-        (self.pending_signals.get() | shared) & !self.blocked_signals.get()
+        (self.pending_signals.get() | self.shared_signals.get()) & !self.blocked_signals.get()
     }
 
     /// Signals that it handles or waits for.
